@@ -149,6 +149,28 @@ def test_rows_are_written_to_a_file(filled: Command, ending: str, tmp_path: Path
     assert len(read(file)) == 5
 
 
+def test_the_report_is_written_beside_the_results_or_to_a_file(filled: Command, tmp_path: Path) -> None:
+    beside = results(filled).path.with_name("lumibot-results-crossover.html")
+    ended = filled("results", "report", "crossover")
+    assert (ended.code, ended.out, ended.err) == (0, f"The report is in {beside}.\n", "")
+    chosen = tmp_path / "page.html"
+    assert filled("results", "report", "crossover", "-o", chosen).out == f"The report is in {chosen}.\n"
+    for file in (beside, chosen):
+        page = file.read_text()
+        assert page.lower().startswith("<!doctype html")
+        assert "Sweep crossover: Crossover" in page
+        assert ERROR in page
+
+
+def test_a_report_replaces_no_file_of_another_kind(filled: Command, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("date,close")
+    ended = filled("results", "report", "crossover", "-o", mine)
+    assert ended.code == 2
+    assert "exists and is not an HTML page" in ended.err
+    assert mine.read_text() == "date,close"
+
+
 def test_deleting_asks(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "6 trials would be deleted" in filled("results", "delete", "crossover", "--dry-run").out
     refused = filled("results", "delete", "crossover")
@@ -180,6 +202,11 @@ def test_deleting_asks(filled: Command, monkeypatch: pytest.MonkeyPatch) -> None
         (("list", "--trial", 1), 2, "--trial is for results show"),
         (("show", "crossover", "-n", 3), 2, "-n is for results best"),
         (("delete", "crossover", "--csv"), 2, "results delete prints text or"),
+        (("report",), 2, "results report takes one NAME"),
+        (("report", "crossing"), 1, "there is no sweep crossing in"),
+        (("report", "first-try"), 2, "first-try is a recorded backtest, and reports are about sweeps"),
+        (("report", "crossover", "--csv"), 2, "results report writes an HTML page"),
+        (("report", "crossover", "-o", "missing/page.html"), 2, "name a file in an existing folder"),
         (("list", "--format", "parquet"), 2, "--format parquet needs --output FILE"),
         (("list", "--results", "results.csv"), 2, "name a file that ends in .duckdb"),
         (("list", "--results", "other.duckdb"), 1, "there are no results at"),

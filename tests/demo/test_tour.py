@@ -18,6 +18,7 @@ from lumibot_duckdb.comparison.outcome import DUCKDB, LUMIBOT
 from lumibot_duckdb.comparison.runner import RunError, Script, sandbox_of
 from lumibot_duckdb.demo import both_sides, tour
 from lumibot_duckdb.demo.job import REQUESTS_FILE, Job
+from lumibot_duckdb.demo.sweep_process import sweep_in_sandbox
 
 # Loaded by Python before anything else in every process of the demo: notes and refuses every way out.
 NO_NETWORK = """
@@ -67,6 +68,7 @@ def pretended(monkeypatch, tmp_path):
 
     monkeypatch.setattr(both_sides, "run_in_sandbox", run_in_sandbox)
     monkeypatch.setattr(tour, "warm_up", lambda: None)
+    monkeypatch.setattr(tour, "sweep_in_sandbox", lambda *arguments: "what the sweep has found")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return runs
 
@@ -82,7 +84,7 @@ def test_a_real_demo_is_identical_offline_and_leaves_nothing_behind(tmp_path):
         **os.environ,
         "HOME": str(places["home"]),
         "TMPDIR": str(places["temporary"]),
-        "PYTHONPATH": str(places["python"]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(places["python"]), os.environ.get("PYTHONPATH")])),
         "BACKTESTING_DATA_SOURCE": "yahoo",
         "LUMIBOT_DUCKDB_PATH": str(places["home"] / "own.duckdb"),
     }
@@ -97,7 +99,14 @@ def test_a_real_demo_is_identical_offline_and_leaves_nothing_behind(tmp_path):
     assert max(map(len, finished.stdout.splitlines())) <= 100
     assert list(places["temporary"].iterdir()) == []
     assert list(places["home"].iterdir()) == []
-    assert [file.name for file in places["here"].iterdir()] == [".env"]
+    assert sorted(file.name for file in places["here"].iterdir()) == [".env", "demo-sweep.html"]
+    assert (
+        "3. A parameter sweep: the momentum strategy with 6 combinations of lookback and hold_days" in finished.stdout
+    )
+    assert "The report with all trials is in demo-sweep.html." in finished.stdout
+    page = (places["here"] / "demo-sweep.html").read_text()
+    assert page.lower().startswith("<!doctype html")
+    assert "Sweep momentum: MomentumRotation" in page
     assert not network_log.exists()
 
 
@@ -131,6 +140,33 @@ def test_an_interrupted_demo_cleans_up(pretended, capsys, tmp_path):
     pretended[LUMIBOT] = failed_run(KeyboardInterrupt())
     assert main(["demo", *TINY]) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_sweep_follows_a_difference(pretended, capsys, monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("no sweep is expected")
+
+    monkeypatch.setattr(tour, "sweep_in_sandbox", refuse)
+    pretended[DUCKDB] = finished_run(30.0, 300, Recorded(events=[{**EVENT, "price": "101.26"}]))
+    assert main(["demo", *TINY]) == 1
+    assert "parameter sweep" not in capsys.readouterr().out
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(pretended, capsys, tmp_path):
+    mine = tmp_path / "notes.txt"
+    mine.write_text("mine")
+    assert main(["demo", "--report", str(mine)]) == 2
+    shown = capsys.readouterr()
+    assert "exists and is not an HTML page" in shown.err
+    assert shown.out == ""
+    assert mine.read_text() == "mine"
+
+
+def test_a_sweep_that_fails_says_why(tmp_path):
+    job = Job("MomentumRotation", ["AAA"], "day", "2024-01-01", "2024-02-01", files=str(tmp_path))
+    with pytest.raises(RunError, match=r"the script failed on lumibot-duckdb: .*SearchError: .*lookback"):
+        sweep_in_sandbox(job, tmp_path / "bars.duckdb", tmp_path / "sweep", tmp_path / "page.html", {"lookback": []})
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_keep_leaves_stores_that_the_other_commands_read(pretended, capsys, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
@@ -28,6 +29,7 @@ from lumibot_duckdb.results.errors import InvalidResultError
 from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.results.trial_rows import STATISTICS
 from lumibot_duckdb.storage.downloaded_snapshot import DownloadedSnapshot
+from lumibot_duckdb.storage.published.manifest import MANIFEST
 from results.samples import NOW, equity, results_at, sweep, trial
 
 
@@ -297,3 +299,35 @@ def test_results_are_beside_the_store(tmp_path: Path, monkeypatch: pytest.Monkey
     for wrong in (tmp_path / "a.csv", "s3://bucket/a.duckdb", tmp_path):
         with pytest.raises(ValueError, match=r"name a file that ends in \.duckdb"):
             results_path(wrong)
+
+
+def test_results_are_not_beside_a_snapshot_or_in_a_folder_that_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(tmp_path / "cache"))
+    elsewhere = tmp_path / "cache" / "duckdb" / "lumibot-results.duckdb"
+
+    published = tmp_path / "published"
+    published.mkdir()
+    (published / MANIFEST).touch()
+    downloaded = tmp_path / "snapshots" / "digest" / "lumibot.duckdb"
+    downloaded.parent.mkdir(parents=True)
+    DownloadedSnapshot("s3://bucket/bars", datetime(2024, 6, 3, tzinfo=timezone.utc), 0, 0).write(downloaded)
+    (tmp_path / "link.duckdb").symlink_to(downloaded)
+    for snapshot in ("s3://bucket/bars", published, downloaded, tmp_path / "link.duckdb"):
+        assert results_path(store=snapshot) == elsewhere
+    assert results_path(tmp_path / "mine.duckdb", "s3://bucket/bars") == tmp_path / "mine.duckdb"
+    monkeypatch.setenv("LUMIBOT_DUCKDB_PATH", "s3://bucket/bars")
+    assert ResultsDatabase().path == elsewhere
+
+    read_only = tmp_path / "read-only"
+    read_only.mkdir()
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, *more, **named: Path(path) != read_only and access(path, *more, **named)
+    )
+    assert results_path(store=read_only / "bars.duckdb") == elsewhere
+    assert results_path(store=read_only / "new folder" / "bars.duckdb") == elsewhere
+    assert (
+        results_path(store=tmp_path / "new folder" / "bars.duckdb") == tmp_path / "new folder" / "bars-results.duckdb"
+    )

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb results`: shows, compares and deletes results of sweeps and of recorded backtests."""
+"""`lumibot-duckdb results`: shows, compares, reports and deletes results of sweeps and of recorded backtests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.interrupts import one_change
 from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.cli.numbers import whole_number
+from lumibot_duckdb.cli.page_file import check_page_file, write_page_file
 from lumibot_duckdb.cli.results_store import add_results, open_results
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ actions:
   show NAME           all trials of a sweep; with --trial N, or of a recorded backtest, everything but the equity curve
   best NAME           the best trials of a sweep, by the statistic that it optimises
   compare A B ...     parameters and statistics side by side: of trials (NAME:NUMBER), or of the best trials of sweeps
+  report NAME         write the report of a sweep as an HTML page
   delete NAME         delete a sweep or a recorded backtest with all its trials; this cannot be undone
 
 Results are in a DuckDB file, by default beside the store. Any DuckDB client can read it: see docs/results.md for its
@@ -43,14 +45,16 @@ examples:
   lumibot-duckdb results show crossover --trial 12
   lumibot-duckdb results compare crossover:12 crossover:40 my-run
   lumibot-duckdb results show crossover --output trials.parquet
+  lumibot-duckdb results report crossover -o crossover.html
   lumibot-duckdb results delete crossover
 
 exit codes: 0 success; 1 there are no results, no such sweep or trial, or the answer was no; 2 wrong usage; 3 the file
 cannot be used.
 """
-_NAMES = {"list": (0, 0), "show": (1, 1), "best": (1, 1), "compare": (2, None), "delete": (1, 1)}
+_NAMES = {"list": (0, 0), "show": (1, 1), "best": (1, 1), "compare": (2, None), "report": (1, 1), "delete": (1, 1)}
 """How many names each action takes, at least and at most."""
 _BEST = 10
+_PAGE = "html"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,15 +69,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     number = add("-n", dest="number", type=whole_number, metavar="N", help=f"how many best trials (default: {_BEST})")
     completed_by(number, nothing)
     add_formats(parser)
-    add("--output", type=Path, metavar="FILE", help="write the rows to this file: .csv, .json or .parquet")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the rows to this file, .csv, .json or .parquet; for report the page (default: beside the results)",
+    )
     add_yes(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     _check_usage(arguments)
-    form = chosen_format(arguments)
-    check_output(arguments)
+    form = _PAGE if arguments.action == "report" else chosen_format(arguments)
+    if form != _PAGE:
+        check_output(arguments)
     results = open_results(arguments)
     with _absences():
         _ACTIONS[arguments.action](results, arguments, form)
@@ -88,6 +99,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     for option, action in (("trial", "show"), ("number", "best")):
         if getattr(arguments, option) is not None and arguments.action != action:
             raise CommandError(f"{'--trial' if option == 'trial' else '-n'} is for results {action}")
+    if arguments.action == "report" and arguments.format is not None:
+        raise CommandError("results report writes an HTML page: leave out --format, --csv and --json")
     if arguments.action == "delete" and (arguments.output or arguments.format not in (None, "table", "json")):
         raise CommandError("results delete prints text or, with --json, one JSON object")
 
@@ -202,6 +215,21 @@ def _best_trial(results: ResultsDatabase, sweep: str) -> int:
     return int(next((row for row in best if row["phase"] == "joined"), best[0])["number"])
 
 
+def _report(results: ResultsDatabase, arguments: argparse.Namespace, form: str) -> None:
+    from lumibot_duckdb.progress import Progress
+    from lumibot_duckdb.sweeps.report import default_report_path, report_page, stored_report
+
+    (name,) = arguments.names
+    if results.sweep(name).kind == "run":
+        raise CommandError(f"{name} is a recorded backtest, and reports are about sweeps; results show {name} shows it")
+    file = arguments.output or default_report_path(results.path, name)
+    check_page_file(file)
+    with Progress("Writing the report"):
+        page = report_page(stored_report(results, name))
+    write_page_file(file, page)
+    print(f"The report is in {printable(str(file))}.")
+
+
 def _delete(results: ResultsDatabase, arguments: argparse.Namespace, form: str) -> None:
     (name,) = arguments.names
     found = results.sweep(name)
@@ -221,4 +249,4 @@ def _delete(results: ResultsDatabase, arguments: argparse.Namespace, form: str) 
         print(f"{what[0].upper()}{what[1:]} {'would be deleted' if arguments.dry_run else 'deleted'}.")
 
 
-_ACTIONS = {"list": _list, "show": _show, "best": _best, "compare": _compare, "delete": _delete}
+_ACTIONS = {"list": _list, "show": _show, "best": _best, "compare": _compare, "report": _report, "delete": _delete}

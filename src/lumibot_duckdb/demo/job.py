@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 SOURCE = "demo"
 """The source name of the demo's bars in its stores."""
+SWEEP_NAME = "momentum"
+"""The name of the demo's sweep."""
 REQUESTS_FILE = "requests.json"
 """Written to the current folder: the seconds of each call, by request, such as "60 minute"."""
 

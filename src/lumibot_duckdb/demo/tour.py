@@ -1,11 +1,12 @@
-"""The demo: two backtests on both storages, compared, with their costs. Writes plain text to stdout."""
+"""The demo: two backtests on both storages, compared, and a parameter sweep. Writes plain text to stdout."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import prod
 from pathlib import Path
 from statistics import fmean
 from textwrap import fill
@@ -22,7 +23,8 @@ from lumibot_duckdb.comparison.tables import cost_row, indented, side_by_side
 from lumibot_duckdb.comparison.workspace import working_folder
 from lumibot_duckdb.demo import market, prices
 from lumibot_duckdb.demo.both_sides import Compared, compare_sides
-from lumibot_duckdb.demo.job import SOURCE, Job
+from lumibot_duckdb.demo.job import SOURCE, SWEEP_NAME, Job
+from lumibot_duckdb.demo.sweep_process import sweep_in_sandbox
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +46,7 @@ Try next
   lumibot-duckdb import 'my-bars/*.csv' --timezone America/New_York   import your own bars
   lumibot-duckdb status                                               show what is in the store
   lumibot-duckdb sql "SELECT * FROM ohlcv_data LIMIT 5"               query it with SQL
+  lumibot-duckdb sweep my_strategy.py --set fast=5:50:5               search its parameters
 
 and in your backtest, change one import and name the source:
   from lumibot_duckdb.backtesting import PandasDataBacktesting
@@ -54,17 +57,26 @@ and in your backtest, change one import and name the source:
 class Size:
     """How much is traded: the last `daily_years` of the daily prices, and the last `months` of minute bars.
 
-    There are minute bars of `symbols` for `years`.
+    There are minute bars of `symbols` for `years`. `parameters` are the values that the sweep combines.
     """
 
     daily_years: int
     symbols: int
     years: float
     months: int
+    parameters: Mapping[str, Sequence[int]]
 
 
-STANDARD = Size(daily_years=13, symbols=6, years=2.0, months=2)
-QUICK = Size(daily_years=3, symbols=2, years=0.5, months=1)
+STANDARD = Size(
+    daily_years=13,
+    symbols=6,
+    years=2.0,
+    months=2,
+    parameters={"lookback": (21, 42, 63, 84, 105, 126), "hold_days": (5, 10, 20, 40)},
+)
+QUICK = Size(
+    daily_years=3, symbols=2, years=0.5, months=1, parameters={"lookback": (21, 63, 126), "hold_days": (10, 40)}
+)
 
 
 def missing_extra() -> str | None:
@@ -75,11 +87,11 @@ def missing_extra() -> str | None:
     return f"the demo needs {' and '.join(missing)}; run: pip install 'lumibot-duckdb[demo]'"
 
 
-def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
+def run_tour(size: Size, report: Path, keep: Path | None = None) -> bool:
     """Run the demo; return whether the results of both storages are identical.
 
-    All files are written to a temporary folder, or to `keep`, which must not exist yet and is kept. Raises
-    `RunError` if a backtest fails.
+    The sweep's report is written to `report`. All other files are written to a temporary folder, or to `keep`, which
+    must not exist yet and is kept. Raises `RunError` if a backtest fails.
     """
     with working_folder(keep, "demo") as folder:
         print("One strategy, two storages: Lumibot's own and lumibot-duckdb.")
@@ -87,12 +99,15 @@ def run_tour(size: Size = STANDARD, keep: Path | None = None) -> bool:
             f"Everything is written to {'a temporary folder' if keep is None else keep}; your own store is not touched."
         )
         identical = _real_daily_prices(folder / "daily", size) and _minute_bars(folder / "minute", size)
+        if identical:
+            _parameter_sweep(folder / "daily", size, report)
     if identical:
         print()
         print(_NEXT)
     if keep is not None:
         print(f"\nThe demo's stores are in {keep}. To use one, pass it with --store:")
         print(f"  lumibot-duckdb status --store {keep / 'minute' / STORE_NAME}")
+        print(f"  lumibot-duckdb results best {SWEEP_NAME} --store {keep / 'daily' / STORE_NAME}")
     return identical
 
 
@@ -108,14 +123,7 @@ class _Stored:
 
 def _real_daily_prices(folder: Path, size: Size) -> bool:
     print(f"\n1. Real daily prices: {', '.join(prices.SYMBOLS)}, March 2000 to March 2013\n")
-    job = Job(
-        strategy="MomentumRotation",
-        symbols=list(prices.SYMBOLS),
-        timestep="day",
-        start=f"{2013 - size.daily_years}-06-01",
-        end="2013-03-01",
-        files=str(folder / "files"),
-    )
+    job = _daily_job(folder, size)
     store = folder / STORE_NAME
     stored = _store(job, store, prices.daily_bars, "read the prices from the package bokeh-sampledata")
     stored.storage.close()
@@ -128,6 +136,29 @@ def _real_daily_prices(folder: Path, size: Size) -> bool:
     print(indented(tabulate(stored.storage.sql(_QUERY).to_pylist(), headers="keys", tablefmt="simple")))
     stored.storage.close()
     return identical
+
+
+def _daily_job(folder: Path, size: Size) -> Job:
+    return Job(
+        strategy="MomentumRotation",
+        symbols=list(prices.SYMBOLS),
+        timestep="day",
+        start=f"{2013 - size.daily_years}-06-01",
+        end="2013-03-01",
+        files=str(folder / "files"),
+    )
+
+
+def _parameter_sweep(folder: Path, size: Size, report: Path) -> None:
+    """Sweep the parameters of the first strategy on the bars that are in the store of its folder."""
+    combinations = prod(map(len, size.parameters.values()))
+    names = " and ".join(size.parameters)
+    print(f"\n3. A parameter sweep: the momentum strategy with {combinations} combinations of {names}\n")
+    with step(f"run {combinations} backtests on the bars of the store, and write the report"):
+        found = sweep_in_sandbox(
+            _daily_job(folder, size), folder / STORE_NAME, folder / "sweep", report, size.parameters
+        )
+    print(f"\n{found}\n\nThe report with all trials is in {report}.")
 
 
 def _minute_bars(folder: Path, size: Size) -> bool:

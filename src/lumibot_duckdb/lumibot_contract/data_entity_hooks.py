@@ -69,8 +69,9 @@ class FramelessData(Data, ABC):  # type: ignore[misc]  # Lumibot has no type inf
 
     Parameters:
         asset: the asset of the bars.
-        outline: the first and the last bar (one row if they are the same). `Data` learns the columns and the dates
-            from it.
+        ends: the starts of the first and the last bar (one if they are the same), from which `Data` learns the dates.
+        columns: the columns.
+        outline: returns a frame with these columns and bars, for the constructor of `Data`.
         columns_with_gaps: names of the columns in which some stored value is missing.
         timestep: "minute", "hour" or "day".
         quote: the asset that prices are in.
@@ -79,47 +80,55 @@ class FramelessData(Data, ABC):  # type: ignore[misc]  # Lumibot has no type inf
     def __init__(
         self,
         asset: Asset,
-        outline: pd.DataFrame,
+        ends: pd.DatetimeIndex,
+        columns: Sequence[str],
+        outline: Callable[[], pd.DataFrame],
         columns_with_gaps: Collection[str],
         *,
         timestep: str,
         quote: Asset | None,
     ) -> None:
-        self._construct(asset, outline, timestep, quote)
+        self._construct(asset, ends, (timestep, tuple(columns)), outline, quote)
         self.strict_end_check = False
         self._ohlc_has_nan = any(name in columns_with_gaps for name in _PRICES)
         self._volume_has_nan = "volume" in columns_with_gaps
         self._dividend_has_nan = "dividend" in columns_with_gaps
         self._stock_splits_has_nan = "stock_splits" in columns_with_gaps
 
-    def _construct(self, asset: Asset, outline: pd.DataFrame, timestep: str, quote: Asset | None) -> None:
+    def _construct(
+        self,
+        asset: Asset,
+        ends: pd.DatetimeIndex,
+        kind: tuple[str, tuple[str, ...]],
+        outline: Callable[[], pd.DataFrame],
+        quote: Asset | None,
+    ) -> None:
         """Set the attributes that the constructor of `Data` sets.
 
         It takes milliseconds. So it is called once for each timestep and columns, and its attributes are used again for
         other assets, unless it might refuse the asset or leave out one of the two bars.
         """
-        columns = (timestep, tuple(outline.columns))
-        ends: tuple[pd.Timestamp, pd.Timestamp] = (outline.index[0], outline.index[-1])
-        known = _CONSTRUCTED.get(columns)
+        first, last = ends[0], ends[-1]
+        known = _CONSTRUCTED.get(kind)
         plain = (
             (isinstance(quote, Asset) or (quote is None and asset.asset_type != "crypto"))
-            and pd.DatetimeIndex(outline.index).tz is LUMIBOT_DEFAULT_PYTZ
-            and all(end.time() <= _LAST_MINUTE for end in ends)
+            and ends.tz is LUMIBOT_DEFAULT_PYTZ
+            and all(end.time() <= _LAST_MINUTE for end in (first, last))
         )
         if known is None or not plain:
-            self._outline: pd.DataFrame = outline  # until the end of the constructor, which works on its frame
-            super().__init__(asset, outline, timestep=timestep, quote=quote)
+            self._outline: pd.DataFrame = outline()  # until the end of the constructor, which works on its frame
+            super().__init__(asset, self._outline, timestep=kind[0], quote=quote)
             del self._outline
             if plain:
-                _CONSTRUCTED[columns] = dict(vars(self))
+                _CONSTRUCTED[kind] = dict(vars(self))
             return
         self.__dict__.update(
             {name: value.copy() if isinstance(value, list) else value for name, value in known.items()}
         )
         self.asset, self.symbol, self.quote = asset, asset.symbol, quote
-        self.date_start, self.date_end = self.set_dates(*ends)
-        self.datetime_start, self.datetime_end = (end.to_pydatetime() for end in ends)
-        self._data_len = len(outline)
+        self.date_start, self.date_end = self.set_dates(first, last)
+        self.datetime_start, self.datetime_end = first.to_pydatetime(), last.to_pydatetime()
+        self._data_len = len(ends)
 
     # -- what a subclass provides ----------------------------------------------------------------------------
 

@@ -56,13 +56,19 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "lumibot.tools.polygon_helper:get_missing_dates",
-        "called: which days the cache lacks",
-        parameters=("df_all", "asset", "start", "end"),
+        "emulated: which days the cache lacks",
+        digests=frozenset(("f37f8893c95234ed",)),
     ),
     Requirement(
         "lumibot.tools.polygon_helper:get_trading_dates",
-        "called: on which days there are bars",
+        "called, and emulated for the days of New York: on which days there are bars",
         parameters=("asset", "start", "end"),
+        digests=frozenset(("a2aa7621f6524251",)),
+    ),
+    Requirement(
+        "lumibot.tools.polygon_helper:get_cached_schedule",
+        "emulated: which days the calendar has",
+        digests=frozenset(("dc8a0b765a894fa0",)),
     ),
     Requirement(
         "lumibot.tools.polygon_helper:_option_chain_max_days", "called: how far ahead a chain reaches", parameters=()

@@ -6,7 +6,13 @@ import os
 from pathlib import Path
 
 from lumibot_duckdb.storage.downloaded_snapshot import snapshot_at
-from lumibot_duckdb.storage.location import check_file, default_path, store_path
+from lumibot_duckdb.storage.location import (
+    ENVIRONMENT_VARIABLE,
+    check_file,
+    default_path,
+    store_path,
+)
+from lumibot_duckdb.storage.published.targets import is_published
 
 _SUFFIX = ".duckdb"
 
@@ -15,23 +21,38 @@ def results_path(results: str | os.PathLike[str] | None = None, store: str | os.
     """Return the absolute path of a results database.
 
     Parameters:
-        results: A file whose name ends in .duckdb. By default `<name>-results.duckdb` beside the store; if that is a
-            published snapshot, which is in a cache here, beside the default store.
+        results: A file whose name ends in .duckdb. By default `<name>-results.duckdb` beside the store. If the store
+            is a published snapshot, or its folder cannot be written to, it is `lumibot-results.duckdb` in the folder
+            of the default store.
         store: The store, if there is no `results`: as for `DuckDBDataStorage`.
 
     Raises ValueError if results cannot be stored there.
 
-    >>> results_path(store="/data/research.duckdb")
-    PosixPath('/data/research-results.duckdb')
+    >>> results_path("crossover.duckdb") == Path("crossover.duckdb").absolute()
+    True
     """
     if results is None:
-        beside = store_path(store).absolute()
-        if snapshot_at(beside) is not None:
-            beside = default_path()
-        path = beside.with_name(f"{beside.stem}-results{_SUFFIX}")
+        store_file = default_path() if _is_snapshot(store) else store_path(store).absolute()
+        if not _can_have_files_beside(store_file):
+            store_file = default_path()
+        path = store_file.absolute().with_name(f"{store_file.stem}-results{_SUFFIX}")
     else:
         path = Path(results).expanduser().absolute()
         if "://" in os.fspath(results) or path.suffix.lower() != _SUFFIX or path.is_dir():
             raise ValueError(f"{os.fspath(results)!r} cannot be a results database: name a file that ends in {_SUFFIX}")
     check_file(path)
     return path
+
+
+def _is_snapshot(store: str | os.PathLike[str] | None) -> bool:
+    """Return whether a store is a published snapshot, whose file is in a cache that is emptied from time to time."""
+    given = os.environ.get(ENVIRONMENT_VARIABLE) if store is None else os.fspath(store)
+    if not given:
+        return False
+    return is_published(given) or snapshot_at(Path(os.path.realpath(store_path(given)))) is not None
+
+
+def _can_have_files_beside(store: Path) -> bool:
+    """Return whether the folder of a store can be written to, or created."""
+    nearest = next(place for place in store.parents if place.exists())
+    return os.access(nearest, os.W_OK | os.X_OK)

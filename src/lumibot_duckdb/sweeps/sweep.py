@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import nullcontext
@@ -60,7 +58,7 @@ class Sweep:
 
     Parameters:
         name: The name of the sweep.
-        results: The results file; by default the one beside the default store.
+        results: The results file; by default the one of the default store, as for `ResultsDatabase`.
 
     Attributes:
         path: The results file.
@@ -154,10 +152,9 @@ class Sweep:
     @property
     def report_path(self) -> Path:
         """Where `report` writes by default."""
-        usable = re.sub(r"[^\w.-]", "_", self.name)
-        if usable != self.name:  # another name may look the same
-            usable += f"-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
-        return self.path.with_name(f"{self.path.stem}-{usable}.html")
+        from lumibot_duckdb.sweeps.report import default_report_path
+
+        return default_report_path(self.path, self.name)
 
     def _best_trial(self, number: int, record: TrialRecord) -> BestTrial:
         assert record.objective is not None
@@ -230,7 +227,8 @@ def run(
         timeout: Seconds after which a trial is ended.
         memory: Bytes of a trial's own memory above which it is ended.
         name: The name of the sweep; by default that of the strategy with a number.
-        results: The results file; by default the one beside the store.
+        results: The results file; by default `<name>-results.duckdb` beside the store, or in Lumibot's cache folder if
+            the store is a published snapshot or its folder is read-only.
         resume: Continue the sweep of this name. Trials that are stored do not run again.
         retry_failed: With `resume`, run failed trials again.
         store: The store, or a published snapshot; by default the one of the environment or in Lumibot's cache folder.

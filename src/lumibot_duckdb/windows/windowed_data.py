@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class WindowedData(FramelessData):
         if view.facts.rows == 0:
             raise ValueError(f"{view.label}: the series has no bars, so no backtest can use it")
         gaps = {column.name for column in view.facts.columns if column.has_nulls}
-        super().__init__(asset, _first_and_last_bar(view), gaps, timestep=timestep, quote=quote)
+        super().__init__(asset, *_outline_of(view), gaps, timestep=timestep, quote=quote)
         self._serve(view, budget if budget is not None else MemoryBudget())
 
     def _serve(self, view: SeriesView, budget: MemoryBudget) -> None:
@@ -289,15 +290,23 @@ class WindowedData(FramelessData):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-def _first_and_last_bar(view: SeriesView) -> pd.DataFrame:
-    """Return the two bars (or the only one) from which `Data` learns the columns and the range of dates."""
-    ends = [time for time in (view.facts.first, view.facts.last) if time is not None]
+def _outline_of(view: SeriesView) -> tuple[pd.DatetimeIndex, list[str], Callable[[], pd.DataFrame]]:
+    """Return the times of the first and the last bar (one if they are the same), the columns, and both bars.
+
+    `Data` looks at times and at the names of these columns only, so the two bars need not be read, if the dtypes are
+    plain.
+    """
+    ends = sorted({time for time in (view.facts.first, view.facts.last) if time is not None})
     dtypes = {column.name: column.dtype for column in view.facts.columns if column.name in BAR_COLUMNS}
-    if ends and all(dtype in PLAIN_DTYPES for dtype in dtypes.values()):
-        # `Data` looks at times and at the names of these columns only, so the two bars need not be read.
-        outline = {name: np.ones(2, dtype=dtype) for name, dtype in dtypes.items()}
-        outlined: pd.DataFrame = pd.DataFrame(outline, index=view.index_of(np.array(ends)))
-        return outlined if ends[0] < ends[1] else outlined.head(1)
-    frames = [view.frame(TimeRange(time, time + 1)) for time in sorted(set(ends))]
-    both: pd.DataFrame = pd.concat(frames) if frames else view.frame(TimeRange(0, 0))
-    return both
+    if not ends or not PLAIN_DTYPES.issuperset(dtypes.values()):
+        bars = _bars_at(view, ends)
+        return pd.DatetimeIndex(bars.index), list(bars.columns), lambda: bars
+    index = view.index_of(np.array(ends))
+    made_up = {name: np.ones(len(ends), dtype=dtype) for name, dtype in dtypes.items()}
+    return index, list(dtypes), lambda: pd.DataFrame(made_up, index=index)
+
+
+def _bars_at(view: SeriesView, times: list[EpochSeconds]) -> pd.DataFrame:
+    frames = [view.frame(TimeRange(time, time + 1)) for time in times]
+    bars: pd.DataFrame = pd.concat(frames) if frames else view.frame(TimeRange(0, 0))
+    return bars

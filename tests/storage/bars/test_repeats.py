@@ -92,6 +92,28 @@ def test_repeats_are_those_of_the_bars_after_any_writes(
     storage.close()
 
 
+@pytest.mark.parametrize("few", [10_000, 5])
+def test_repeats_of_several_coins_are_those_of_each(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(repeats, "_FEW_REPEATS", few)
+    coins = [AssetKey(name, "crypto", "USDT", exchange="binance") for name in ("ADA", "BTC", "ETH")]
+    pins = []
+    for number, coin in enumerate(coins, 2):
+        frame = candles({slot: (float(slot % number), 0.0) for slot in range(9)})
+        storage.store_ohlcv_data(coin, frame, "ccxt", "minute")
+        pins.append(storage.pin(coin, "minute"))
+    for pin in pins:
+        assert recorded(storage, pin) == expected(storage, pin) != []
+    other = candles(dict.fromkeys(range(9), (1.0, 0.0)))
+    storage.store_ohlcv_data(coins[1], other, "ccxt", "minute", covered=TimeRange(BEGIN, BEGIN + 540), replace=True)
+    restated = storage.pin(coins[1], "minute")
+    assert restated.version_id != pins[1].version_id
+    assert recorded(storage, restated) == expected(storage, restated)
+    assert recorded(storage, pins[1]) == expected(storage, pins[1])
+    assert recorded(storage, pins[0]) == expected(storage, pins[0])
+
+
 def test_only_crypto_has_repeats(storage: DuckDBDataStorage) -> None:
     frame = candles(dict.fromkeys(range(9), (1.0, 0.0)))
     storage.store_ohlcv_data("X", frame, "test", "minute")

@@ -10,7 +10,9 @@ from lumibot.entities import Asset
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey
-from lumibot_duckdb.storage.errors import InvalidRecordError
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from lumibot_duckdb.storage.errors import InvalidRecordError, StorageError
+from lumibot_duckdb.storage.reference import corporate_actions
 from storage.frames import assert_same, minute_bars
 
 FOUR = CorporateAction(dt.date(2020, 8, 31), split_from=1, split_to=4)
@@ -31,6 +33,34 @@ def test_an_asset_that_was_never_requested_has_no_answer(storage: DuckDBDataStor
     assert not storage.path.exists()
     storage.record_corporate_actions("MSFT", [FOUR], "polygon")
     assert storage.corporate_actions("AAPL", "polygon") is None
+
+
+@pytest.mark.parametrize("few_rows", [1_000, 15, 3, 0])
+def test_answers_are_the_same_whether_few_or_many_are_stored(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, few_rows: int
+) -> None:
+    monkeypatch.setattr(corporate_actions, "_FEW_ROWS", few_rows)
+    names = [f"S{number}" for number in range(8)]
+    for number, name in enumerate(names):
+        storage.record_corporate_actions(name, [(), (FOUR,), (SEVEN, FOUR)][number % 3], "polygon")
+    storage.record_corporate_actions("S1", [SEVEN], "yahoo")
+    for number, name in enumerate(names):
+        known = storage.corporate_actions(name, "polygon")
+        assert known is not None
+        assert known.actions == [(), (FOUR,), (SEVEN, FOUR)][number % 3]
+    assert storage.corporate_actions("OTHER", "polygon") is None
+
+
+def test_a_damaged_record_concerns_its_asset_alone(storage: DuckDBDataStorage) -> None:
+    storage.record_corporate_actions("AAPL", [FOUR], "polygon")
+    storage.record_corporate_actions("MSFT", [FOUR], "polygon")
+    with StoreConnection.of(storage.path).write() as cursor:
+        cursor.execute("UPDATE {db}.corporate_action SET split_to = 'nan' WHERE asset_symbol = 'MSFT'")
+    known = storage.corporate_actions("AAPL", "polygon")
+    assert known is not None
+    assert known.actions == (FOUR,)
+    with pytest.raises(StorageError, match="MSFT"):
+        storage.corporate_actions("MSFT", "polygon")
 
 
 def test_the_answer_comes_back_by_date_with_the_time_of_the_check(storage: DuckDBDataStorage) -> None:

@@ -18,7 +18,7 @@ from lumibot_duckdb.sources.shared.progress import loading
 from lumibot_duckdb.sources.shared.reading_moment import reading_moment
 from lumibot_duckdb.sources.shared.telemetry import log_line
 from lumibot_duckdb.windows.adopted_data import AdoptedData, reason_to_leave
-from lumibot_duckdb.windows.trading_index import session_minutes, trading_days
+from lumibot_duckdb.windows.trading_index import TradingIndex, session_minutes, trading_days
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
 _NAMED = 3
@@ -32,6 +32,7 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
     """
 
     def __init__(self, *args: Any, pandas_data: Any = None, **kwargs: Any) -> None:
+        self._clock: TradingIndex | None = None  # for as long as the series are aligned with it
         super().__init__(*args, pandas_data=pandas_data, **kwargs)
         if self.settings:
             unit = self.unit()
@@ -96,7 +97,9 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
         if self.clock_timestep != "minute" or len(dt_index) == 0:
             cleaned: pd.DatetimeIndex = super().clean_trading_times(dt_index, pcal)
             return cleaned
-        return session_minutes(dt_index, pcal, pd.Timestamp(self.datetime_end))
+        self._clock = minutes = session_minutes(dt_index, pcal, pd.Timestamp(self.datetime_end))
+        minutes.share()
+        return minutes.index
 
 
 def _some_of(names: Sequence[str]) -> str:

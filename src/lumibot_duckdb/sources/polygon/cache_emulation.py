@@ -20,6 +20,7 @@ from lumibot_duckdb.sources.polygon.client import day_range
 from lumibot_duckdb.sources.polygon.metadata import WHOLE_NUMBERS
 from lumibot_duckdb.sources.shared.days import DaySpan, joined
 from lumibot_duckdb.sources.shared.downloaded_series import ALWAYS, DownloadedSeries
+from lumibot_duckdb.sources.shared.nyse_days import nyse_days
 from lumibot_duckdb.storage.api import EpochSeconds, SeriesFacts, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged
 from lumibot_duckdb.storage.bars.outline import Outline
@@ -27,7 +28,7 @@ from lumibot_duckdb.storage.times import Int64Array, bar_starts
 from lumibot_duckdb.windows.ranges_view import NO_ROWS, Additions, RangesView, clipped, empty_rows
 
 _DAY = 86_400
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_TRADED_IN_NEW_YORK = (Asset.AssetType.STOCK, Asset.AssetType.OPTION, Asset.AssetType.INDEX)
 _FRAME = ("open", "high", "low", "close", "volume", "vwap", "timestamp", "transactions", "otc")
 
 
@@ -46,26 +47,28 @@ class CachedSeries:
     # -- days ------------------------------------------------------------------------------------------------
 
     def missing_days(self, start: datetime, end: datetime) -> list[date]:
-        """Return the trading days from `start` to `end` that have no row."""
-        days = np.unique(self._days_with_rows()).astype("M8[D]")
-        rows = pd.DataFrame(index=pd.DatetimeIndex(days), data={"row": 1.0}) if len(days) else None
-        missing: list[date] = polygon_helper.get_missing_dates(rows, self._asset, start, end)
-        return missing
+        """Return the trading days from `start` to `end` that have no row, by `get_missing_dates`."""
+        days = _trading_days(self._asset, start, end)
+        if self._asset.asset_type == Asset.AssetType.OPTION:
+            days = [day for day in days if day <= self._asset.expiration]
+        return self._without_row(days)
 
     def add_download(self, missing: list[date]) -> None:
         """Count all days from the first to the last missing one as downloaded. Those still empty get a marker row."""
         self._spans = joined([*self._spans, DaySpan(missing[0], missing[-1])])
-        self._add_empty_days(missing)
+        self._empty_days.update(self._without_row(missing))
 
     def add_empty_days(self, start: datetime, end: datetime) -> None:
         """Give all trading days a marker row, because the contract does not exist."""
-        self._add_empty_days(polygon_helper.get_trading_dates(self._asset, start, end))
+        self._empty_days.update(self._without_row(_trading_days(self._asset, start, end)))
 
-    def _add_empty_days(self, days: list[date]) -> None:
-        """Add those of some days that have no row."""
-        numbers = np.fromiter((day.toordinal() for day in days), np.int64, len(days)) - _EPOCH_DAY
-        empty = ~np.isin(numbers, self._days_with_rows())
-        self._empty_days |= {days[place] for place in np.flatnonzero(empty).tolist()}
+    def _without_row(self, days: list[date]) -> list[date]:
+        """Return those of some days that have no row."""
+        with_row = self._days_with_rows()
+        if not len(with_row):
+            return days
+        empty = ~np.isin(np.array(days, "M8[D]").astype(np.int64), with_row)
+        return [days[place] for place in np.flatnonzero(empty).tolist()]
 
     def range_of(self, span: DaySpan) -> TimeRange:
         """Return the range of time of a span of days, by this asset's zone."""
@@ -203,6 +206,12 @@ class CachedSeries:
             return {}
         brought = [set(ingest.metadata.get(WHOLE_NUMBERS, ())) for ingest in storage.ingests(pin, ranges)]
         return dict.fromkeys(mixed.intersection(*brought), "int64")
+
+
+def _trading_days(asset: Asset, start: datetime, end: datetime) -> list[date]:
+    """Return the days of `polygon_helper.get_trading_dates`, of which those of New York are remembered."""
+    days = nyse_days(start.date(), end.date()) if asset.asset_type in _TRADED_IN_NEW_YORK else None
+    return polygon_helper.get_trading_dates(asset, start, end) if days is None else list(days)
 
 
 def zone_ticker(asset: Asset) -> str:

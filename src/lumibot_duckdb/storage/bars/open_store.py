@@ -18,6 +18,7 @@ from lumibot_duckdb.storage.bars.head_page import HeadPage
 from lumibot_duckdb.storage.bars.known_contents import STATE_BYTES, KnownContents
 from lumibot_duckdb.storage.bars.outline_records import StoredBlock, stored_blocks
 from lumibot_duckdb.storage.bars.removal import Removal
+from lumibot_duckdb.storage.bars.repeats import Repeats, few_repeats, repeats_in, stored_repeats
 from lumibot_duckdb.storage.bars.spool import Spool, SpooledWrite
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.bars.version_state import VersionState, head_after, version_state
@@ -272,12 +273,29 @@ class OpenStore:
         if self.catalog.head(series_id) is None:
             return None
         page = self.catalog.page_of(series_id)
+        return self.current(
+            ("heads", *page), lambda cursor: HeadPage(cursor, self._heads_of(page)), lambda found: found.nbytes
+        )
 
-        def read(cursor: StoreCursor) -> HeadPage:
-            heads = ((each, self.catalog.head(each)) for each in page)
-            return HeadPage(cursor, {each: head for each, head in heads if head is not None})
+    def _heads_of(self, page: Iterable[int]) -> dict[int, Head]:
+        heads = ((series_id, self.catalog.head(series_id)) for series_id in page)
+        return {series_id: head for series_id, head in heads if head is not None}
 
-        return self.current(("heads", *page), read, lambda found: found.nbytes)
+    def stored_repeats(self, cursor: StoreCursor, pin: SeriesPin) -> Repeats:
+        """Return the recorded repeats of the pinned version, inside a `read_pinned` block.
+
+        Those of others that are usually touched next are read as well, if they are few.
+        """
+        page = self.catalog.page_of(pin.series_id)
+        versions = frozenset(head.version_id for head in self._heads_of(page).values())
+        few = None
+        if pin.version_id in versions:
+            few = self.current(
+                ("repeats", versions),
+                lambda cursor: few_repeats(cursor, versions),
+                lambda found: _ANSWER_BYTES if found is None else found.nbytes,
+            )
+        return stored_repeats(cursor, pin) if few is None else repeats_in(few, pin)
 
     def stored_blocks(self, cursor: StoreCursor, pin: SeriesPin) -> list[StoredBlock]:
         """Return the stored outline of the pinned version, inside a `read_pinned` block."""

@@ -243,7 +243,7 @@ def _days_range(first: int, last: int) -> TimeRange:
 
 def blocks_between(first: EpochSeconds, last: EpochSeconds) -> tuple[int, int]:
     """Return the blocks of the first and the last of some bars."""
-    start, end = (_local_days(np.array([first, last])) // DAYS_PER_BLOCK).tolist()
+    start, end = (local_days(np.array([first, last])) // DAYS_PER_BLOCK).tolist()
     return start, end
 
 
@@ -259,16 +259,16 @@ def _days_and_starts(times: Int64Array) -> tuple[Int64Array, Int64Array]:
     if not len(times):
         return _NO_TIMES, _NO_TIMES
     if times[-1] - times[0] > SECONDS_PER_DAY * len(times):  # more days than bars
-        days = _local_days(times)
+        days = local_days(times)
         starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
         return days[starts], starts
-    first, last = _local_days(times[[0, -1]]).tolist()
+    first, last = local_days(times[[0, -1]]).tolist()
     places = times.searchsorted(midnights(np.arange(first, last + 2)))
     traded = np.flatnonzero(np.diff(places))
     return traded + first, places[traded]
 
 
-def _local_days(times: Int64Array) -> Int64Array:
+def local_days(times: Int64Array) -> Int64Array:
     """Return the calendar days of sorted times."""
     known = _known_midnights()
     if known[0] <= times[0] and times[-1] < known[-1]:

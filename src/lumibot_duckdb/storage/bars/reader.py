@@ -21,7 +21,7 @@ from lumibot_duckdb.storage.api import (
 from lumibot_duckdb.storage.bars.columns import over_bars, pinned_rows
 from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingest_infos, ingests_of, series_noting
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
-from lumibot_duckdb.storage.bars.repeats import may_repeat, stored_repeats
+from lumibot_duckdb.storage.bars.repeats import may_repeat
 from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
@@ -210,7 +210,7 @@ class StoredBars(SeriesLookup):
             latest = max((block.ingest_id for block in self._store.stored_blocks(cursor, pin)), default=None)
             if latest is None or latest > pin.ingest_id:
                 return None
-            return stored_repeats(cursor, pin)
+            return self._store.stored_repeats(cursor, pin)
 
     def sql(
         self,

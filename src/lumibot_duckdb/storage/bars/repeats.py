@@ -7,7 +7,7 @@ for every version with an outline. Everything here runs inside one transaction o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow as pa
 from lumibot_duckdb.storage.api import AssetKey, EpochSeconds, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.columns import in_time_order, single_array
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import Int64Array
@@ -45,6 +46,10 @@ WHERE version_id = {{version}} AND ts >= {{start}} AND ts < {{end}}
 _VOLUMES = "SELECT DISTINCT volume FROM {db}.bar WHERE version_id = {version} AND ts >= {start} AND ts < {end}"
 _FEW = 50
 """How many volumes are written into a query: DuckDB skips most of the bars then."""
+
+_RECORDED = "SELECT version_id, ts, earlier FROM {db}.repeated_bar"
+_FEW_REPEATS = 10_000
+"""So many repeats of several series are read at once, which takes hardly longer than those of one."""
 
 _VERSIONS = f"""
 SELECT version_id, timeframe, {epoch_sql("min(ts)")}, {epoch_sql("max(ts)")}
@@ -119,8 +124,18 @@ def delete_repeats(cursor: StoreCursor, version_id: int) -> None:
 
 def stored_repeats(cursor: StoreCursor, pin: SeriesPin) -> Repeats:
     """Return the recorded repeats of the bars of a pinned version."""
-    table = cursor.arrow(f"SELECT ts, earlier FROM {{db}}.repeated_bar WHERE version_id = {pin.version_id}")
-    table, times = in_time_order(table)
+    return repeats_in(cursor.arrow(f"{_RECORDED} WHERE version_id = {pin.version_id}"), pin)
+
+
+def few_repeats(cursor: StoreCursor, versions: Collection[int]) -> pa.Table | None:
+    """Return the table of the recorded repeats of some versions; None if there are many."""
+    table = cursor.arrow(f"{_RECORDED} WHERE {is_one_of('version_id', versions)} LIMIT {_FEW_REPEATS + 1}")
+    return table if table.num_rows <= _FEW_REPEATS else None
+
+
+def repeats_in(table: pa.Table, pin: SeriesPin) -> Repeats:
+    """Return the repeats of the bars of a pinned version, which a table of recorded ones has."""
+    table, times = in_time_order(table.filter(pa.array(table["version_id"].to_numpy() == pin.version_id)))
     earlier = single_array(table["earlier"]).view(pa.int64()).to_numpy()
     return Repeats(times, earlier, _reach(pin.key.timeframe))
 

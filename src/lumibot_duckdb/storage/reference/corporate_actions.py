@@ -6,13 +6,13 @@ Everything here runs inside one transaction of the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, KnownActions
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.errors import InvalidRecordError
+from lumibot_duckdb.storage.errors import InvalidRecordError, StorageError
 from lumibot_duckdb.storage.identity import published_name
 from lumibot_duckdb.storage.stored_values import reading
 from lumibot_duckdb.storage.times import aware_utc, naive_utc
@@ -42,7 +42,9 @@ Identity: TypeAlias = "tuple[str, str, str]"
 """Name, type and exchange of an asset, as these tables name it."""
 
 _FEW = 4
-"""So many assets are looked up one by one."""
+"""So many assets are looked up one by one if a source has many actions."""
+_FEW_ROWS = 1_000
+"""So many rows of all assets are read at the first look-up, which takes hardly longer than those of one asset."""
 
 KINDS = ("split", "dividend")
 _NEEDED = {"split": ("split_from", "split_to"), "dividend": ("amount",)}
@@ -72,24 +74,37 @@ def in_order(actions: Iterable[CorporateAction]) -> tuple[CorporateAction, ...]:
 class ActionsInUse:
     """The actions of a source that were looked up in one state of the store.
 
-    Backtests look up one asset after another. So after a few assets, the actions of all are read at once.
+    Backtests look up one asset after another. So the actions of all are read at once: at the first look-up if they are
+    few, else after a few assets.
     """
 
     def __init__(self, source: str, kind: str) -> None:
         self._source, self._kind = source, kind
         self._known: dict[Identity, KnownActions | None] = {}
+        self._looked_for_few = False
         self._has_all = False
 
     def of(self, asset: AssetKey, read: Callable[[], AbstractContextManager[StoreCursor]]) -> KnownActions | None:
         """Return the actions of the last query for an asset; None if there was none. `read` gives a cursor."""
         identity = _identity(asset)
         if identity not in self._known and not self._has_all:
-            some = len(self._known) < _FEW
             with read() as cursor:
-                found = _stored_actions(cursor, self._source, self._kind, [identity[0]] if some else None)
-            self._known |= {identity: None, **found}
-            self._has_all = not some
+                self._read(cursor, identity)
         return self._known.get(identity)
+
+    def _read(self, cursor: StoreCursor, identity: Identity) -> None:
+        if not self._looked_for_few:
+            self._looked_for_few = True
+            every = _known_rows(cursor, self._source, self._kind, None, at_most=_FEW_ROWS + 1)
+            if len(every) <= _FEW_ROWS:
+                with suppress(StorageError):  # a damaged record of another asset
+                    self._known |= _by_asset(every, self._kind)
+                    self._has_all = True
+                    return
+        some = len(self._known) < _FEW
+        found = _stored_actions(cursor, self._source, self._kind, [identity[0]] if some else None)
+        self._known |= {identity: None, **found}
+        self._has_all = not some
 
 
 def known_actions(cursor: StoreCursor, asset: AssetKey, source: str, kind: str) -> KnownActions | None:
@@ -110,13 +125,24 @@ def _stored_actions(
     cursor: StoreCursor, source: str, kind: str, names: Sequence[str] | None
 ) -> dict[Identity, KnownActions]:
     """Return the actions of the last query for the assets with some names (None: for each asset)."""
+    return _by_asset(_known_rows(cursor, source, kind, names), kind)
+
+
+def _known_rows(
+    cursor: StoreCursor, source: str, kind: str, names: Sequence[str] | None, *, at_most: int | None = None
+) -> list[tuple[Any, ...]]:
+    """Return the rows of the last queries, and of what they found, for the assets with some names (None: for each)."""
     parameters: dict[str, object] = {"source": source, "kind": kind}
     if names is not None:
         parameters["names"] = names
+    query = _KNOWN.replace("{which}", _OF_SOURCE if names is None else _OF_SOME)
+    return cursor.rows(query if at_most is None else f"{query} LIMIT {at_most}", parameters)
+
+
+def _by_asset(rows: Iterable[tuple[Any, ...]], kind: str) -> dict[Identity, KnownActions]:
     checks: dict[Identity, datetime] = {}
     actions: dict[Identity, list[CorporateAction]] = {}
-    query = _KNOWN.replace("{which}", _OF_SOURCE if names is None else _OF_SOME)
-    for *identity, checked_at, ex_date, split_from, split_to, amount in cursor.rows(query, parameters):
+    for *identity, checked_at, ex_date, split_from, split_to, amount in rows:
         of = (identity[0], identity[1], identity[2])
         if checked_at is not None:
             checks.setdefault(of, checked_at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -46,6 +48,14 @@ def write_report(report: SweepReport, path: Path | str) -> Path:
     file = Path(path)
     write_whole(file, report_page(report).encode("utf-8", "backslashreplace"))
     return file
+
+
+def default_report_path(results: Path, sweep: str) -> Path:
+    """Return where the report of a sweep is by default: beside the results, with a name that no other sweep has."""
+    usable = re.sub(r"[^\w.-]", "_", sweep)
+    if usable != sweep:  # another name may look the same
+        usable += f"-{hashlib.sha256(sweep.encode()).hexdigest()[:8]}"
+    return results.with_name(f"{results.stem}-{usable}.html")
 
 
 def report_page(report: SweepReport) -> str:
