@@ -283,14 +283,6 @@ def test_a_name_that_cannot_be_typed_is_refused(tmp_path: Path, name: str) -> No
         results_at(tmp_path).begin_sweep(sweep(name))
 
 
-def test_results_of_a_snapshot_are_not_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(tmp_path / "cache"))
-    file = tmp_path / "snapshots" / "0a" / "lumibot.duckdb"
-    file.parent.mkdir(parents=True)
-    DownloadedSnapshot("s3://research/bars", datetime(2024, 1, 2, tzinfo=timezone.utc), 1, 2).write(file)
-    assert results_path(store=file) == tmp_path / "cache" / "duckdb" / "lumibot-results.duckdb"
-
-
 def test_results_are_beside_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert results_path(store=tmp_path / "a.duckdb") == tmp_path / "a-results.duckdb"
     assert results_path(store=tmp_path) == tmp_path / "lumibot-results.duckdb"
