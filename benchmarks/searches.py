@@ -8,11 +8,11 @@ from typing import Any
 
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, number
-from lumibot_duckdb.sweeps.grid import GridSearch
-from lumibot_duckdb.sweeps.optuna_search import OptunaSearch
-from lumibot_duckdb.sweeps.random_search import RandomSearch
-from lumibot_duckdb.sweeps.sampler import Sampler
-from lumibot_duckdb.sweeps.space import Space
+from lumibot_duckdb.sweeps.search.grid import GridSearch
+from lumibot_duckdb.sweeps.search.optuna_search import OptunaSearch
+from lumibot_duckdb.sweeps.search.random_search import RandomSearch
+from lumibot_duckdb.sweeps.search.sampler import Sampler
+from lumibot_duckdb.sweeps.search.space import Space
 
 TRIALS = 200
 _TIMES = 5

@@ -15,8 +15,8 @@ from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.storage.errors import DiskFullError
 from lumibot_duckdb.sweeps import examination, result_writer
 from lumibot_duckdb.sweeps.errors import TargetError
-from lumibot_duckdb.sweeps.target import ScriptTarget, Target
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.trials.target import ScriptTarget, Target
+from lumibot_duckdb.sweeps.trials.trial import Trial
 from sweeps.fakes import FakeTrials, backtested
 
 

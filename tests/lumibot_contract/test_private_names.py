@@ -16,7 +16,7 @@ _OF_OTHERS = {
     ("sources/alpaca/http.py", "_session"),  # alpaca-py
     ("sources/yahoo/http.py", "_data"),  # yfinance
     ("sources/yahoo/stored_provider.py", "_make_request"),  # yfinance
-    ("sweeps/server.py", "_shutdown"),  # threading
+    ("sweeps/trials/server.py", "_shutdown"),  # threading
 }
 
 

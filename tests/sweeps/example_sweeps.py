@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.results.records import SweepRecord
-from lumibot_duckdb.sweeps.out_of_sample import parameter_stability
 from lumibot_duckdb.sweeps.report import SweepReport, WalkForwardReport, Window
+from lumibot_duckdb.sweeps.walk_forward.out_of_sample import parameter_stability
 
 SPACE: dict[str, list[Any]] = {
     "fast": list(range(5, 51, 5)),

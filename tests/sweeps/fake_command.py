@@ -15,7 +15,7 @@ from lumibot_duckdb.cli import sweep_summary
 from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.sweeps.errors import SweepClosedError
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.trials.trial import Trial
 from sweeps.fakes import FakeTrials, backtested
 
 if __name__ == "__main__":

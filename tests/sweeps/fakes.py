@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from lumibot_duckdb.results.records import DAILY_SCHEMA, EQUITY_SCHEMA, Status, TrialRecord, Value
 from lumibot_duckdb.sweeps import examination, sweep, sweep_run
-from lumibot_duckdb.sweeps.running import Intermediate
-from lumibot_duckdb.sweeps.target import Target, TargetDescription
-from lumibot_duckdb.sweeps.trial import Limits, Trial
+from lumibot_duckdb.sweeps.trials.running import Intermediate
+from lumibot_duckdb.sweeps.trials.target import Target, TargetDescription
+from lumibot_duckdb.sweeps.trials.trial import Limits, Trial
 
 STARTED = datetime(2024, 6, 3, tzinfo=timezone.utc)
 START, END = datetime(2020, 1, 1), datetime(2022, 1, 1)

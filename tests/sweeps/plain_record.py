@@ -22,8 +22,8 @@ SCRIPTS = Path(__file__).parent / "scripts"
 def keep_record(strategy: Any, file: str) -> None:
     """Write the record of a strategy that has been backtested in this process."""
     from lumibot_duckdb import clock
-    from lumibot_duckdb.sweeps.collecting import record_of
-    from lumibot_duckdb.sweeps.risk_free_rates import note_risk_free_rates
+    from lumibot_duckdb.sweeps.trials.collecting import record_of
+    from lumibot_duckdb.sweeps.trials.risk_free_rates import note_risk_free_rates
 
     note_risk_free_rates()
     assert strategy.risk_free_rate is not None  # which is noted when it is read

@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from lumibot_duckdb.results.records import TrialRecord
-from lumibot_duckdb.sweeps.objectives import Objective
 from lumibot_duckdb.sweeps.scheduling import run_queue
+from lumibot_duckdb.sweeps.search.objectives import Objective
 from lumibot_duckdb.sweeps.search_queue import SearchQueue
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.trials.trial import Trial
 from sweeps.fakes import Backtests, Listed, record
 
 SHARPE = Objective("sharpe")

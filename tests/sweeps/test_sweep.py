@@ -22,10 +22,10 @@ from lumibot_duckdb.sweeps import result_writer
 from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError, SweepRunningError, UnknownParameterError
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
 from lumibot_duckdb.sweeps.resuming import ChangedSweepError
-from lumibot_duckdb.sweeps.search_error import SearchError
+from lumibot_duckdb.sweeps.search.errors import SearchError
 from lumibot_duckdb.sweeps.sweep import Sweep
 from lumibot_duckdb.sweeps.sweep_lock import sweep_lock
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.trials.trial import Trial
 from sweeps.fakes import END, START, FakeTrials, Strategy, backtested, record, sharpe_of
 from terminals import terminal
 

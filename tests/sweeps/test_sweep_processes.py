@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lumibot_duckdb.results.database import ResultsDatabase
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.trials.trial import Trial
 from sweeps.fakes import sharpe_of
 
 COMMAND = Path(__file__).with_name("fake_command.py")

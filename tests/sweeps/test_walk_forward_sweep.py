@@ -20,10 +20,10 @@ from hypothesis_settings import examples
 from lumibot_duckdb import sweeps
 from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.records import TrialRecord
-from lumibot_duckdb.sweeps.objectives import Objective
+from lumibot_duckdb.sweeps.search.objectives import Objective
 from lumibot_duckdb.sweeps.sweep import Sweep
-from lumibot_duckdb.sweeps.trial import Span, Trial
-from lumibot_duckdb.sweeps.walk_forward_result import joined_record
+from lumibot_duckdb.sweeps.trials.trial import Span, Trial
+from lumibot_duckdb.sweeps.walk_forward.result import joined_record
 from sweeps.fakes import END, START, STARTED, FakeTrials, Strategy, backtested, daily_of, record
 
 pytestmark = pytest.mark.xdist_group("statistics")  # importing quantstats takes seconds

@@ -22,7 +22,7 @@ from lumibot_duckdb.progress import Progress
 if TYPE_CHECKING:
     from lumibot_duckdb.cli.parser import CommandParser
     from lumibot_duckdb.sweeps.plan import SweepPlan
-    from lumibot_duckdb.sweeps.search import Search
+    from lumibot_duckdb.sweeps.search.method import Search
 
 _DESCRIPTION = """\
 Run the backtest of an unmodified script with many combinations of the strategy's parameters, and keep all results.
@@ -151,7 +151,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 
 def _objectives(**_: Any) -> Iterable[str]:
-    from lumibot_duckdb.sweeps.objectives import objective_names
+    from lumibot_duckdb.sweeps.search.objectives import objective_names
 
     return objective_names()
 
@@ -163,13 +163,13 @@ def _engines(**_: Any) -> Iterable[str]:
 
 
 def _samplers(**_: Any) -> Iterable[str]:
-    from lumibot_duckdb.sweeps.optuna_parts import SAMPLERS
+    from lumibot_duckdb.sweeps.search.optuna_parts import SAMPLERS
 
     return SAMPLERS
 
 
 def _pruners(**_: Any) -> Iterable[str]:
-    from lumibot_duckdb.sweeps.optuna_parts import PRUNERS
+    from lumibot_duckdb.sweeps.search.optuna_parts import PRUNERS
 
     return PRUNERS
 
@@ -216,12 +216,12 @@ def _sweep(plan: SweepPlan, arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> SweepPlan:
     from lumibot_duckdb.sweeps.engines import check_choice
-    from lumibot_duckdb.sweeps.objectives import Objective
     from lumibot_duckdb.sweeps.plan import SweepPlan, usable_cpus
-    from lumibot_duckdb.sweeps.space import Space
-    from lumibot_duckdb.sweeps.target import ScriptTarget
-    from lumibot_duckdb.sweeps.trial import Limits
-    from lumibot_duckdb.sweeps.walk_forward import WalkForward
+    from lumibot_duckdb.sweeps.search.objectives import Objective
+    from lumibot_duckdb.sweeps.search.space import Space
+    from lumibot_duckdb.sweeps.trials.target import ScriptTarget
+    from lumibot_duckdb.sweeps.trials.trial import Limits
+    from lumibot_duckdb.sweeps.walk_forward.windows import WalkForward
 
     script = _checked_script(arguments)
     store = chosen_path(arguments.store, script)
@@ -254,7 +254,7 @@ def _plan(arguments: argparse.Namespace) -> SweepPlan:
 
 
 def _search(arguments: argparse.Namespace) -> Search:
-    from lumibot_duckdb.sweeps.search import Search
+    from lumibot_duckdb.sweeps.search.method import Search
 
     if arguments.optuna is None and (arguments.sampler or arguments.pruner):
         raise CommandError("--sampler and --pruner are Optuna's: add --optuna N")
@@ -282,7 +282,7 @@ def _refusals() -> Iterator[None]:
     from lumibot_duckdb.results.errors import InvalidResultError
     from lumibot_duckdb.sweeps.engines.errors import EngineError
     from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError, TargetError, UnknownParameterError
-    from lumibot_duckdb.sweeps.search_error import SearchError
+    from lumibot_duckdb.sweeps.search.errors import SearchError
 
     try:
         yield

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.layout import count, printable
 from lumibot_duckdb.sweeps.examination import examine
-from lumibot_duckdb.sweeps.running import close
+from lumibot_duckdb.sweeps.trials.running import close
 
 if TYPE_CHECKING:
     from lumibot_duckdb.sweeps.examination import Examination

@@ -17,13 +17,13 @@ from tabulate import tabulate
 from lumibot_duckdb.comparison.tables import indented
 from lumibot_duckdb.demo.job import SWEEP_NAME
 from lumibot_duckdb.results.location import results_path
-from lumibot_duckdb.sweeps.objectives import Objective
 from lumibot_duckdb.sweeps.overfitting.verdict import verdict
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.report import SweepReport, stored_report, write_report
-from lumibot_duckdb.sweeps.space import Space
+from lumibot_duckdb.sweeps.search.objectives import Objective
+from lumibot_duckdb.sweeps.search.space import Space
 from lumibot_duckdb.sweeps.sweep import Sweep, run_plan
-from lumibot_duckdb.sweeps.target import ScriptTarget
+from lumibot_duckdb.sweeps.trials.target import ScriptTarget
 
 _SCRIPT = "lumibot_duckdb.demo.backtest"
 _ON_STORE = {"LUMIBOT_USE_DUCKDB": "true", "LUMIBOT_DUCKDB_ROLLOUT": "100"}

@@ -6,14 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.sweeps.dimensions import Interval, Steps
+    from lumibot_duckdb.sweeps.search.dimensions import Interval, Steps
     from lumibot_duckdb.sweeps.sweep import Sweep, run
 
 __all__ = ["Interval", "Steps", "Sweep", "run"]
 
 _MODULE_OF = {
-    "Interval": "lumibot_duckdb.sweeps.dimensions",
-    "Steps": "lumibot_duckdb.sweeps.dimensions",
+    "Interval": "lumibot_duckdb.sweeps.search.dimensions",
+    "Steps": "lumibot_duckdb.sweeps.search.dimensions",
     "Sweep": "lumibot_duckdb.sweeps.sweep",
     "run": "lumibot_duckdb.sweeps.sweep",
 }

@@ -18,7 +18,7 @@ from lumibot_duckdb.sweeps.examination import Examination
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.resuming import check_unchanged
 from lumibot_duckdb.sweeps.sweep_lock import sweep_lock
-from lumibot_duckdb.sweeps.target_identity import arguments_of, command_of, digest_of
+from lumibot_duckdb.sweeps.trials.target_identity import arguments_of, command_of, digest_of
 
 
 @dataclass(frozen=True)

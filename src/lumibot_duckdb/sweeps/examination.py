@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from lumibot_duckdb.sweeps.errors import SweepError
 from lumibot_duckdb.sweeps.plan import SweepPlan
-from lumibot_duckdb.sweeps.running import check_parameters, describe
-from lumibot_duckdb.sweeps.target import TargetDescription
-from lumibot_duckdb.sweeps.walk_forward import Window
+from lumibot_duckdb.sweeps.trials.running import check_parameters, describe
+from lumibot_duckdb.sweeps.trials.target import TargetDescription
+from lumibot_duckdb.sweeps.walk_forward.windows import Window
 
 
 @dataclass(frozen=True)

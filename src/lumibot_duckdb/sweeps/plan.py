@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lumibot_duckdb.sweeps.objectives import Objective
-from lumibot_duckdb.sweeps.search import Search
-from lumibot_duckdb.sweeps.space import Space
-from lumibot_duckdb.sweeps.target import ScriptTarget, Target
-from lumibot_duckdb.sweeps.trial import Limits
-from lumibot_duckdb.sweeps.walk_forward import WalkForward
+from lumibot_duckdb.sweeps.search.method import Search
+from lumibot_duckdb.sweeps.search.objectives import Objective
+from lumibot_duckdb.sweeps.search.space import Space
+from lumibot_duckdb.sweeps.trials.target import ScriptTarget, Target
+from lumibot_duckdb.sweeps.trials.trial import Limits
+from lumibot_duckdb.sweeps.walk_forward.windows import WalkForward
 
 
 def usable_cpus() -> int:

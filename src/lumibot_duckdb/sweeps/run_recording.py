@@ -66,7 +66,7 @@ class RunRecorder:
         record(None)
 
     def _prepare(self) -> None:
-        from lumibot_duckdb.sweeps.risk_free_rates import note_risk_free_rates
+        from lumibot_duckdb.sweeps.trials.risk_free_rates import note_risk_free_rates
 
         try:
             note_risk_free_rates()
@@ -82,7 +82,7 @@ class RunRecorder:
     def _collected(self, strategy: Any, error: Exception | None, **costs: Any) -> TrialRecord:
         from lumibot_duckdb.comparison.memory import peak_resident_bytes
         from lumibot_duckdb.comparison.redaction import known_secrets
-        from lumibot_duckdb.sweeps.collecting import record_of
+        from lumibot_duckdb.sweeps.trials.collecting import record_of
 
         failure = {} if error is None else _failure(error)
         secrets = known_secrets(self._script)

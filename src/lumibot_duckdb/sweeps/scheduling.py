@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Protocol
 
 from lumibot_duckdb.results.records import TrialRecord
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.trials.trial import Trial
 
 _LOOK_SECONDS = 0.2
 """How soon a request to stop is noticed while all workers are busy."""

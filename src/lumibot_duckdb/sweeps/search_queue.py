@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lumibot_duckdb.results.records import TrialRecord
-from lumibot_duckdb.sweeps.objectives import Objective
-from lumibot_duckdb.sweeps.sampler import Sampler
-from lumibot_duckdb.sweeps.trial import Trial
+from lumibot_duckdb.sweeps.search.objectives import Objective
+from lumibot_duckdb.sweeps.search.sampler import Sampler
+from lumibot_duckdb.sweeps.trials.trial import Trial
 
 
 class SearchQueue:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lumibot_duckdb.results.records import Status, TrialRecord, Value
-from lumibot_duckdb.sweeps.objectives import Objective
+from lumibot_duckdb.sweeps.search.objectives import Objective
 
 
 @dataclass

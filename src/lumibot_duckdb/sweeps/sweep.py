@@ -16,21 +16,21 @@ from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.results.records import TrialRecord, Value
 from lumibot_duckdb.sweeps.beginning import begun, check_name
-from lumibot_duckdb.sweeps.dimensions import of_json
 from lumibot_duckdb.sweeps.engines import OpenExecutor, check_choice, open_engine
 from lumibot_duckdb.sweeps.engines.local import local_executor
 from lumibot_duckdb.sweeps.errors import SweepError
 from lumibot_duckdb.sweeps.examination import examine
-from lumibot_duckdb.sweeps.objectives import Direction, Objective
-from lumibot_duckdb.sweeps.out_of_sample import Stability, parameter_stability
 from lumibot_duckdb.sweeps.plan import SweepPlan, usable_cpus
-from lumibot_duckdb.sweeps.running import close
-from lumibot_duckdb.sweeps.search import Search, SearchKind
-from lumibot_duckdb.sweeps.space import Space
+from lumibot_duckdb.sweeps.search.dimensions import of_json
+from lumibot_duckdb.sweeps.search.method import Search, SearchKind
+from lumibot_duckdb.sweeps.search.objectives import Direction, Objective
+from lumibot_duckdb.sweeps.search.space import Space
 from lumibot_duckdb.sweeps.sweep_run import SweepRun
-from lumibot_duckdb.sweeps.target import ClassTarget
-from lumibot_duckdb.sweeps.trial import Limits
-from lumibot_duckdb.sweeps.walk_forward import WalkForward
+from lumibot_duckdb.sweeps.trials.running import close
+from lumibot_duckdb.sweeps.trials.target import ClassTarget
+from lumibot_duckdb.sweeps.trials.trial import Limits
+from lumibot_duckdb.sweeps.walk_forward.out_of_sample import Stability, parameter_stability
+from lumibot_duckdb.sweeps.walk_forward.windows import WalkForward
 
 if TYPE_CHECKING:
     import pandas as pd

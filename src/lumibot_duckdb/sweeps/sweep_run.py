@@ -22,15 +22,15 @@ from lumibot_duckdb.sweeps.engines.cluster_trials import ClusterTrials
 from lumibot_duckdb.sweeps.examination import Examination
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
-from lumibot_duckdb.sweeps.running import Intermediate, TrialSettings, close, prepare, run_trial
-from lumibot_duckdb.sweeps.sampler import Sampler
 from lumibot_duckdb.sweeps.scheduling import NumberedRecord, run_queue
+from lumibot_duckdb.sweeps.search.sampler import Sampler
 from lumibot_duckdb.sweeps.search_queue import SearchQueue
 from lumibot_duckdb.sweeps.standing import Standing
-from lumibot_duckdb.sweeps.target import Target
-from lumibot_duckdb.sweeps.trial import Limits, Trial
-from lumibot_duckdb.sweeps.walk_forward_queue import WalkForwardQueue
-from lumibot_duckdb.sweeps.walk_forward_result import joined_record
+from lumibot_duckdb.sweeps.trials.running import Intermediate, TrialSettings, close, prepare, run_trial
+from lumibot_duckdb.sweeps.trials.target import Target
+from lumibot_duckdb.sweeps.trials.trial import Limits, Trial
+from lumibot_duckdb.sweeps.walk_forward.queue import WalkForwardQueue
+from lumibot_duckdb.sweeps.walk_forward.result import joined_record
 
 _NOTICE = "lumibot-duckdb: waiting for the trials that run; press Ctrl-C again to stop now, without their results"
 

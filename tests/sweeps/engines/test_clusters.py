@@ -187,7 +187,7 @@ def test_ray_runs_the_trials_of_a_killed_worker_again(sweep: SweepOnCluster) -> 
         found = []
         for each in family.children(recursive=True):
             try:
-                if any("lumibot_duckdb.sweeps.server" in word for word in each.cmdline()):
+                if any("lumibot_duckdb.sweeps.trials.server" in word for word in each.cmdline()):
                     parent = each.parent()
                     if parent is not None and "ray::" in parent.name() + " ".join(parent.cmdline()):
                         found.append(parent)

@@ -21,9 +21,9 @@ from lumibot_duckdb.sweeps.engines import cluster_trials, dask_executor, executo
 from lumibot_duckdb.sweeps.engines.cluster import ClusterExecutor
 from lumibot_duckdb.sweeps.engines.errors import EngineError, WorkerError
 from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError
-from lumibot_duckdb.sweeps.running import TrialSettings
-from lumibot_duckdb.sweeps.target import PickledTarget, ScriptTarget, Target, TargetDescription
-from lumibot_duckdb.sweeps.trial import Limits, Trial
+from lumibot_duckdb.sweeps.trials.running import TrialSettings
+from lumibot_duckdb.sweeps.trials.target import PickledTarget, ScriptTarget, Target, TargetDescription
+from lumibot_duckdb.sweeps.trials.trial import Limits, Trial
 from sweeps.fakes import END, PARAMETERS, START, FakeTrials, Strategy, backtested
 
 distributed = pytest.importorskip("distributed")

@@ -12,7 +12,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.sweeps.engines.errors import EngineError, WorkerError
 from lumibot_duckdb.sweeps.engines.shared_store import StoreAtPath, StorePublished, shared_store
 from lumibot_duckdb.sweeps.engines.shared_sweep import SharedSweep, shared_sweep
-from lumibot_duckdb.sweeps.target import ScriptTarget, TargetDescription
+from lumibot_duckdb.sweeps.trials.target import ScriptTarget, TargetDescription
 from publishing.conftest import bars
 
 DESCRIPTION = TargetDescription("Strategy", "", {}, None, None, is_forked=True)

@@ -17,9 +17,9 @@ from lumibot_duckdb.sweeps.engines.errors import EngineError
 from lumibot_duckdb.sweeps.engines.shared_sweep import shared_sweep
 from lumibot_duckdb.sweeps.engines.worker import run_on_worker
 from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError
-from lumibot_duckdb.sweeps.running import TrialSettings
-from lumibot_duckdb.sweeps.target import Target, TargetDescription
-from lumibot_duckdb.sweeps.trial import Limits, Trial
+from lumibot_duckdb.sweeps.trials.running import TrialSettings
+from lumibot_duckdb.sweeps.trials.target import Target, TargetDescription
+from lumibot_duckdb.sweeps.trials.trial import Limits, Trial
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lumibot_duckdb.sweeps.engines.errors import WorkerError
 from lumibot_duckdb.sweeps.engines.shared_store import SharedStore, shared_store
-from lumibot_duckdb.sweeps.target import (
+from lumibot_duckdb.sweeps.trials.target import (
     ClassTarget,
     PickledTarget,
     RunnableTarget,
@@ -18,8 +18,8 @@ from lumibot_duckdb.sweeps.target import (
     Target,
     TargetDescription,
 )
-from lumibot_duckdb.sweeps.target_identity import digest_of
-from lumibot_duckdb.sweeps.target_process import hash_seed
+from lumibot_duckdb.sweeps.trials.target_identity import digest_of
+from lumibot_duckdb.sweeps.trials.target_process import hash_seed
 
 _MOST_CHARACTERS = 80
 
@@ -73,7 +73,7 @@ def _travelling(target: Target) -> ScriptTarget | PickledTarget:
     seed = {"PYTHONHASHSEED": hash_seed(target)}
     if not isinstance(target, ClassTarget):
         return replace(target, folder=folder, environment={**target.environment, **seed})
-    from lumibot_duckdb.sweeps.pickling import pickled
+    from lumibot_duckdb.sweeps.trials.pickling import pickled
 
     search = os.pathsep.join(filter(None, sys.path))  # where the class and what it imports are found here
     return PickledTarget(

@@ -17,9 +17,9 @@ from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.sweeps.engines.errors import WorkerError
 from lumibot_duckdb.sweeps.engines.shared_sweep import SharedSweep, difference
 from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError
-from lumibot_duckdb.sweeps.running import TrialSettings, close, describe, run_trial
-from lumibot_duckdb.sweeps.target import RunnableTarget
-from lumibot_duckdb.sweeps.trial import Limits, Trial
+from lumibot_duckdb.sweeps.trials.running import TrialSettings, close, describe, run_trial
+from lumibot_duckdb.sweeps.trials.target import RunnableTarget
+from lumibot_duckdb.sweeps.trials.trial import Limits, Trial
 
 IDLE_SECONDS = 600.0
 """After how long without a trial the process of a target ends, if nobody says that its sweep has ended."""

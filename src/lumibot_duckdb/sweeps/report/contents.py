@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lumibot_duckdb.results.records import SweepRecord, Value
-from lumibot_duckdb.sweeps.out_of_sample import Stability
 from lumibot_duckdb.sweeps.overfitting import Assessment, assess
+from lumibot_duckdb.sweeps.walk_forward.out_of_sample import Stability
 
 if TYPE_CHECKING:
     import pandas as pd

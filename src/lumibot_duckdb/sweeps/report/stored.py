@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.results.records import SweepRecord, TrialRecord
-from lumibot_duckdb.sweeps.dimensions import of_json
-from lumibot_duckdb.sweeps.objectives import Objective
-from lumibot_duckdb.sweeps.out_of_sample import parameter_stability
 from lumibot_duckdb.sweeps.report.contents import SweepReport, WalkForwardReport, Window, charted_trials
+from lumibot_duckdb.sweeps.search.dimensions import of_json
+from lumibot_duckdb.sweeps.search.objectives import Objective
+from lumibot_duckdb.sweeps.walk_forward.out_of_sample import parameter_stability
 
 if TYPE_CHECKING:
     from datetime import date

@@ -10,8 +10,8 @@ import numpy as np
 
 from lumibot_duckdb.comparison.trading_statistics import STYLES
 from lumibot_duckdb.display import printable
-from lumibot_duckdb.sweeps.objectives import objective_names
 from lumibot_duckdb.sweeps.report.contents import SweepReport
+from lumibot_duckdb.sweeps.search.objectives import objective_names
 
 if TYPE_CHECKING:
     import pandas as pd

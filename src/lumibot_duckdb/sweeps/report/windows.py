@@ -10,10 +10,10 @@ from typing import Any
 from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
 from lumibot_duckdb.display import count, printable
 from lumibot_duckdb.pages.page import Plot
-from lumibot_duckdb.sweeps.out_of_sample import Stability
 from lumibot_duckdb.sweeps.report.contents import SweepReport, Window, listed
 from lumibot_duckdb.sweeps.report.equity import joined_plot
 from lumibot_duckdb.sweeps.report.table_data import objective_name
+from lumibot_duckdb.sweeps.walk_forward.out_of_sample import Stability
 
 _NOTHING = "\N{EN DASH}"
 

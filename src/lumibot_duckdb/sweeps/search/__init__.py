@@ -1,0 +1,1 @@
+"""What decides which parameters are tried: spaces, conditions, grid, random search and Optuna."""
