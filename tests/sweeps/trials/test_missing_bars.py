@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sweeps.test_random_trials import REDIRECTED
+from sweeps.trials.test_random_trials import REDIRECTED
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.sweeps.trials.running import TrialSettings, close, prepare, run_trial
