@@ -142,7 +142,7 @@ def test_options_reach_the_sweep(command: Command, fake: FakeTrials) -> None:
     assert command("sweep", "crossing.py", *options, *limits).code == 0
     shown = command("results", "show", "r", "--results", results, "--json").out
     assert shown.count('"number"') == 7
-    assert {each.artifacts for each in fake.settings} == {Path("kept")}
+    assert {each.artifacts for each in fake.settings} == {Path("kept/r")}
 
 
 @pytest.mark.parametrize(

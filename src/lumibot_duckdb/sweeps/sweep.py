@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -22,6 +20,7 @@ from lumibot_duckdb.sweeps.dimensions import of_json
 from lumibot_duckdb.sweeps.engines import local_executor
 from lumibot_duckdb.sweeps.errors import SweepError
 from lumibot_duckdb.sweeps.examination import examine
+from lumibot_duckdb.sweeps.file_names import file_name
 from lumibot_duckdb.sweeps.objectives import Direction, Objective
 from lumibot_duckdb.sweeps.out_of_sample import Stability, parameter_stability
 from lumibot_duckdb.sweeps.plan import SweepPlan, usable_cpus
@@ -153,10 +152,7 @@ class Sweep:
     @property
     def report_path(self) -> Path:
         """Where `report` writes by default."""
-        usable = re.sub(r"[^\w.-]", "_", self.name)
-        if usable != self.name:  # another name may look the same
-            usable += f"-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
-        return self.path.with_name(f"{self.path.stem}-{usable}.html")
+        return self.path.with_name(f"{self.path.stem}-{file_name(self.name)}.html")
 
     def _best_trial(self, number: int, record: TrialRecord) -> BestTrial:
         assert record.objective is not None
@@ -229,7 +225,8 @@ def run(
         resume: Continue the sweep of this name. Trials that are stored do not run again.
         retry_failed: With `resume`, run failed trials again.
         store: The store; by default the one of the environment or in Lumibot's cache folder.
-        artifacts: A folder for each trial's statistics files, plots and logs, which are not written otherwise.
+        artifacts: A folder for statistics files, plots and logs, which are not written otherwise. Those of a trial are
+            in `<name of the sweep>/trial-<number>`.
         **arguments: Further arguments of `Strategy.run_backtest`, such as `budget` or `pandas_data`.
 
     Returns:

@@ -17,6 +17,7 @@ from lumibot_duckdb.sources.registry import OWN_BARS, SPEC_OF_CLASS
 from lumibot_duckdb.storage.errors import StorageError
 from lumibot_duckdb.sweeps.beginning import Begun
 from lumibot_duckdb.sweeps.examination import Examination
+from lumibot_duckdb.sweeps.file_names import file_name
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
 from lumibot_duckdb.sweeps.running import TrialSettings, close, prepare, run_trial
@@ -107,7 +108,8 @@ class SweepRun:
         """Run the trials that are left, and return whether all have run."""
         plan = self._plan
         intermediate = self._queue.intermediate if plan.search.prunes else None
-        settings = TrialSettings(as_of=self.record.as_of, artifacts=plan.artifacts)
+        artifacts = None if plan.artifacts is None else plan.artifacts / file_name(self.record.name)
+        settings = TrialSettings(as_of=self.record.as_of, artifacts=artifacts)
         with (
             Interrupts(_NOTICE) as interrupts,
             Progress(f"Sweep {self.record.name}", self.left) as progress,
