@@ -117,6 +117,13 @@ def test_a_dry_run_shows_the_backtest_and_runs_nothing(command: Command, fake: F
     assert not command.store.parent.exists()
 
 
+def test_a_dry_run_refuses_a_name_that_the_sweep_could_not_have(command: Command, fake: FakeTrials) -> None:
+    options = ("sweep", "crossing.py", "--set", "x=1,2", "--name")
+    assert "cannot be the name of a sweep" in command(*options, "a\nb", "--dry-run").err
+    assert command(*options, "taken").code == 0
+    assert "there is a sweep taken" in command(*options, "taken", "--dry-run").err
+
+
 def test_options_come_before_or_after_the_script_and_its_arguments_after_two_dashes(
     command: Command, fake: FakeTrials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +149,7 @@ def test_options_reach_the_sweep(command: Command, fake: FakeTrials) -> None:
     assert command("sweep", "crossing.py", *options, *limits).code == 0
     shown = command("results", "show", "r", "--results", results, "--json").out
     assert shown.count('"number"') == 7
-    assert {each.artifacts for each in fake.settings} == {Path("kept")}
+    assert {each.artifacts for each in fake.settings} == {Path("kept/r")}
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,14 @@ def test_trials_of_a_walk_forward_sweep_are_ranked_in_their_window(results: Resu
     assert results.best("one", 1)["number"].tolist() == [2, 3, 5, 4]
 
 
+def test_the_best_of_a_walk_forward_sweep_is_not_that_of_a_search(results: ResultsDatabase) -> None:
+    searched = [(1, trial(9.0, phase="in-sample", window=1)), (2, trial(3.0, phase="out-of-sample", window=1))]
+    results.add_trials("one", searched)
+    assert pd.isna(results.sweeps()["best"].item())
+    results.add_trials("one", [(3, trial(2.0, phase="joined"))])
+    assert results.sweeps()["best"].item() == 2.0
+
+
 def test_any_client_can_read_the_views(results: ResultsDatabase) -> None:
     results.add_trials("one", [(1, trial(2.5)), (2, trial(None, status="failed", error="no"))])
     with duckdb.connect(str(results.path), read_only=True) as client:

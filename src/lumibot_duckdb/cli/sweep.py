@@ -188,7 +188,9 @@ def _run(arguments: argparse.Namespace) -> int:
         plan = _plan(arguments)
         if arguments.dry_run:
             from lumibot_duckdb.cli.sweep_preview import preview
+            from lumibot_duckdb.sweeps.beginning import check_name
 
+            check_name(plan, resume=arguments.resume)
             print(preview(plan))
             return 0
         return _sweep(plan, arguments)

@@ -232,7 +232,8 @@ def run(
         resume: Continue the sweep of this name. Trials that are stored do not run again.
         retry_failed: With `resume`, run failed trials again.
         store: The store, or a published snapshot; by default the one of the environment or in Lumibot's cache folder.
-        artifacts: A folder for each trial's statistics files, plots and logs, which are not written otherwise.
+        artifacts: A folder for statistics files, plots and logs, which are not written otherwise. Those of a trial are
+            in `<name of the sweep>/trial-<number>`.
         **arguments: Further arguments of `Strategy.run_backtest`, such as `budget` or `pandas_data`.
 
     Returns:

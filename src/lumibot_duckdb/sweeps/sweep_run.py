@@ -20,6 +20,7 @@ from lumibot_duckdb.sweeps.engines import OpenExecutor
 from lumibot_duckdb.sweeps.engines.cluster import ClusterExecutor
 from lumibot_duckdb.sweeps.engines.cluster_trials import ClusterTrials
 from lumibot_duckdb.sweeps.examination import Examination
+from lumibot_duckdb.sweeps.file_names import file_name
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
 from lumibot_duckdb.sweeps.scheduling import NumberedRecord, run_queue
@@ -130,7 +131,8 @@ class SweepRun:
     def _trials_on(self, executor: Executor) -> LocalTrials | ClusterTrials:
         """Return what starts trials on an executor."""
         plan = self._plan
-        settings = TrialSettings(as_of=self.record.as_of, artifacts=plan.artifacts)
+        artifacts = None if plan.artifacts is None else plan.artifacts / file_name(self.record.name)
+        settings = TrialSettings(as_of=self.record.as_of, artifacts=artifacts)
         if isinstance(executor, ClusterExecutor):
             return ClusterTrials(executor, plan.target, self._description, plan.limits, settings)
         intermediate = self._queue.intermediate if plan.search.prunes else None

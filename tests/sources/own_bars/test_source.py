@@ -115,7 +115,7 @@ def test_an_unknown_asset_is_refused_by_name(storage: DuckDBDataStorage) -> None
 
 
 def test_a_step_that_is_not_stored_is_refused_with_what_there_is(storage: DuckDBDataStorage) -> None:
-    with pytest.raises(SeriesNotFoundError, match="own minute"):
+    with pytest.raises(SeriesNotFoundError, match=r"no day bars; it has: own minute; .*timestep='minute'"):
         opened(PandasDataBacktesting.using(storage, timestep="day"))
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sweeps.trials.test_random_trials import REDIRECTED
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.sweeps.trials.running import TrialSettings, close, prepare, run_trial
@@ -16,6 +15,7 @@ from lumibot_duckdb.sweeps.trials.trial import Trial
 from sources.yahoo.market import new_york_days, walk
 from sources.yahoo.server import Instrument, YahooServer
 from sweeps.plain_record import SCRIPTS, assert_same_results, run_alone
+from sweeps.trials.test_random_trials import REDIRECTED
 
 SCRIPT = SCRIPTS / "yahoo_bars.py"
 

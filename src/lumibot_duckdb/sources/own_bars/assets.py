@@ -37,10 +37,12 @@ def assets_of(storage: DataStorageInterface, source: str | None, timeframe: str)
     """Return the assets that the store has at a timeframe, from one source if named."""
     series = [info for info in storage.list_series(source=source, timeframe=timeframe) if info.rows]
     if not series:
-        where = f"from source {source!r} " if source else ""
+        where = f" from source {source!r}" if source else ""
         have = sorted({(info.key.source, info.key.timeframe) for info in storage.list_series()})
         listed = ", ".join(f"{name} {step}" for name, step in have) or "nothing yet"
-        raise SeriesNotFoundError(f"the store has no {timeframe} bars {where}; it has: {listed}")
+        others = [step for name, step in have if source in (None, name)]
+        remedy = f"; name the timeframe: using(..., timestep={others[0]!r})" if others else ""
+        raise SeriesNotFoundError(f"the store has no {timeframe} bars{where}; it has: {listed}{remedy}")
     return list(dict.fromkeys(info.key.asset for info in series))
 
 

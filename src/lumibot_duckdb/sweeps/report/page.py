@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -16,6 +14,7 @@ from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
 from lumibot_duckdb.display import count, printable
 from lumibot_duckdb.pages.file import write_whole
 from lumibot_duckdb.pages.page import filled_in, whole_page
+from lumibot_duckdb.sweeps.file_names import file_name
 from lumibot_duckdb.sweeps.overfitting import Assessment
 from lumibot_duckdb.sweeps.overfitting.verdict import out_of_sample_verdict, percent
 from lumibot_duckdb.sweeps.report.contents import SweepReport, listed
@@ -52,10 +51,7 @@ def write_report(report: SweepReport, path: Path | str) -> Path:
 
 def default_report_path(results: Path, sweep: str) -> Path:
     """Return where the report of a sweep is by default: beside the results, with a name that no other sweep has."""
-    usable = re.sub(r"[^\w.-]", "_", sweep)
-    if usable != sweep:  # another name may look the same
-        usable += f"-{hashlib.sha256(sweep.encode()).hexdigest()[:8]}"
-    return results.with_name(f"{results.stem}-{usable}.html")
+    return results.with_name(f"{results.stem}-{file_name(sweep)}.html")
 
 
 def report_page(report: SweepReport) -> str:

@@ -134,7 +134,8 @@ FROM trials
 WHERE status <> 'complete'
 ORDER BY sweep, number;
 
--- One row for each sweep, with counts of its trials.
+-- One row for each sweep, with counts of its trials. The best objective of a walk-forward sweep is that of its joined
+-- tests: those of its searches are in sample.
 CREATE VIEW {db}.sweep_summary AS
 SELECT
     sweeps.sweep,
@@ -147,8 +148,8 @@ SELECT
     count(*) FILTER (trials.status = 'complete') AS complete,
     count(*) FILTER (trials.status <> 'complete') AS others,
     CASE sweeps.direction
-        WHEN 'minimize' THEN min(trials.objective) FILTER (trials.status = 'complete')
-        ELSE max(trials.objective) FILTER (trials.status = 'complete')
+        WHEN 'minimize' THEN min(trials.objective) FILTER (trials.status = 'complete' AND coalesce(trials.phase, 'joined') = 'joined')
+        ELSE max(trials.objective) FILTER (trials.status = 'complete' AND coalesce(trials.phase, 'joined') = 'joined')
     END AS best,
     sum(trials.cpu_seconds) AS cpu_seconds,
     sweeps.started,
