@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 from hypothesis import given
@@ -43,35 +42,6 @@ def test_session_minutes_are_lumibots(index: pd.DatetimeIndex, minutes_after_the
         for unit in ("minute", "hour"):
             start = len(minutes) // 3
             assert minutes.bar_length(start, len(minutes), unit) == described.bar_length(start, len(minutes), unit)
-
-
-def test_backtests_over_the_same_sessions_share_their_minutes() -> None:
-    index = pd.DatetimeIndex(["2024-01-02 09:30", "2024-01-02 16:00", "2024-01-03 09:30"], tz=NEW_YORK, name="datetime")
-    sessions, until = trading_days(index), pd.Timestamp("2024-02-01", tz=NEW_YORK)
-    first = session_minutes(index, sessions, until)
-    assert session_minutes(index, sessions, until) is not first  # nothing is kept that no backtest uses
-    first.share()
-    assert session_minutes(index, trading_days(index), until) is first
-    zone = ZoneInfo(NEW_YORK)
-    other_times = index[:2].append(index[2:] + pd.Timedelta(minutes=1))
-    for times in (
-        other_times,
-        index.rename("time"),
-        index.as_unit("s"),
-        index.tz_convert("UTC"),
-        index.tz_convert(zone),
-    ):
-        other = session_minutes(times, trading_days(times), until)
-        assert other is not first
-        assert type(other.index.tz) is type(times.tz)
-        pd.testing.assert_index_equal(
-            other.index, PandasData.clean_trading_times(_source(times, until), times, trading_days(times)), exact=True
-        )
-    earlier = session_minutes(index, sessions, pd.Timestamp("2024-01-02 12:00", tz=NEW_YORK))
-    assert len(earlier) == 151
-    none = session_minutes(index, sessions, pd.Timestamp("2024-01-01", tz=NEW_YORK))
-    none.share()
-    assert len(session_minutes(index, sessions, until)) == len(first)
 
 
 def _source(index: pd.DatetimeIndex, until: pd.Timestamp) -> SimpleNamespace:

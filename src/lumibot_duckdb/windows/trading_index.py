@@ -38,9 +38,6 @@ def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.T
     has_minutes = counts > 0
     firsts, lasts, counts = firsts[has_minutes], lasts[has_minutes], counts[has_minutes]
     dates = pd.DatetimeIndex(sessions.index[has_minutes])
-    latest = TradingIndex.latest()
-    if latest is not None and latest.has_minutes_of(times, firsts, lasts):
-        return latest  # a process usually runs backtests over the same sessions
     steps = np.full(counts.sum(), minute)
     steps[np.cumsum(counts) - counts] = firsts - np.append(0, lasts)[:-1]
     np.cumsum(steps, out=steps)
@@ -93,29 +90,15 @@ class TradingIndex:
     @classmethod
     def of(cls, index: pd.DatetimeIndex) -> TradingIndex:
         """Return the trading index of this index object, the same one for all series of a backtest."""
-        latest = cls.latest()
+        latest = cls._latest() if cls._latest is not None else None
         if latest is None or latest.index is not index:
             latest = cls(index)
             latest.share()
         return latest
 
-    @classmethod
-    def latest(cls) -> TradingIndex | None:
-        """Return what was shared last, if anything still refers to it."""
-        return cls._latest() if cls._latest is not None else None
-
     def share(self) -> None:
         """Let `of` return this object for its index, for as long as anything refers to it."""
         TradingIndex._latest = weakref.ref(self)
-
-    def has_minutes_of(self, times: pd.DatetimeIndex, firsts: Int64Array, lasts: Int64Array) -> bool:
-        """Whether these are the minutes from each of `firsts` to each of `lasts` (ns, UTC), in the form of `times`."""
-        forms = [(type(index.tz), index.dtype, index.name) for index in (self.index, times)]  # dtypes ignore the type
-        if not self._has_every_minute or not len(self) or forms[0] != forms[1]:
-            return False
-        rows = self.days()[0]
-        ends = np.append(rows[1:], len(self)) - 1
-        return np.array_equal(self.nanoseconds[rows], firsts) and np.array_equal(self.nanoseconds[ends], lasts)
 
     def __len__(self) -> int:
         return len(self.nanoseconds)
