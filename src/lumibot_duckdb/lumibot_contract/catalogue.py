@@ -17,6 +17,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "lifecycle": ("lifecycle",),
     "benchmark": ("benchmark", "yahoo_frames"),
     "activation": ("lifecycle", "activation"),
+    "event_loop": ("event_loop",),
     "indicators": ("indicators",),
     "frame_record": ("frame_record",),
     "comparison": ("run_recording",),

@@ -119,6 +119,7 @@ class StampedRows:
         self._rows = rows
         self._stamps = stamps
         self._index_of = index_of
+        self._rest_of_day = (0, 0, 0)  # from when to when (ns, UTC) no bar is stamped, and the row that follows
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -131,11 +132,15 @@ class StampedRows:
         """Return the first row stamped at or after a time; `len(self)` past the last."""
         if not self._stamps.zone:
             return self._rows.row_from(time)
+        begin, end, following_row = self._rest_of_day
+        if begin <= time < end:  # a daily backtest looks several times for the bars of the day before
+            return following_row
         midnight, stamp, following = self._stamps.day_of(time)
         if time <= stamp:
             return self._rows.row_from(midnight)
         after = self._rows.row_from(following)
         if time >= stamp + _MINUTE:
+            self._rest_of_day = (stamp + _MINUTE, following, after)
             return after
         first = self._rows.row_from(midnight)
         seconds = self._rows.index(first, after).as_unit("ns").asi8 % _MINUTE  # stamps keep the seconds of starts

@@ -125,7 +125,7 @@ def _daily(returns: pd.DataFrame | None) -> pa.Table:
 def _utc(times: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
-    return pd.to_datetime(times, utc=True).astype("datetime64[us, UTC]")
+    return pd.to_datetime(times, utc=True, cache=False).astype("datetime64[us, UTC]")
 
 
 def _table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
