@@ -16,7 +16,7 @@ WORKERS ?= 3
 .PHONY: help install demo test lint types test-duckdb2 test-duckdb15 releases soak bench lock plotly clean
 
 help:
-	@echo "make demo   a real strategy on real prices, on Lumibot's storage and on ours, compared"
+	@echo "make demo   real strategies on Lumibot's storage and on ours, compared, and a parameter sweep"
 	@echo "make test   lint, types and tests, on DuckDB 2.0 and, where its release matters, on 1.5"
 	@echo "make releases  the parity tests on the latest Lumibot releases, and on the oldest that is supported"
 	@echo "make soak   what make test leaves out or tries a few times only: all examples, more random numbers"

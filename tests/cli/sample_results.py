@@ -1,8 +1,21 @@
-"""Results of a small sweep and of a recorded backtest, for the tests of commands and the pages that show these."""
+"""Results of a small sweep and of a recorded backtest, for the tests of commands and the pages that show these.
+
+They are those of real backtests on the prices of the demo, in a store that `lumibot-duckdb demo --keep demo` made. Of
+the traceback, only the part about the script is kept, and all backtests seem to have begun at `STARTED`:
+
+    export LUMIBOT_DUCKDB_PATH=demo/daily
+    cp tests/cli/data/swept_strategy.py my_strategy.py
+    lumibot-duckdb sweep my_strategy.py --set fast=5,10,20 --set slow=20,50 --name crossover --jobs 1
+    lumibot-duckdb run --record --name first-try my_strategy.py
+    PYTHONPATH=tests python -m cli.sample_results demo/daily/bars-results.duckdb
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+import json
+import sys
+from dataclasses import asdict
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +25,83 @@ from lumibot_duckdb.results import ResultsDatabase, SweepRecord, TrialRecord
 from lumibot_duckdb.results.records import DAILY_SCHEMA, EQUITY_SCHEMA, TRADES_SCHEMA
 
 STARTED = datetime(2024, 6, 3, 14, 0, tzinfo=timezone.utc)
-VERSIONS = {"python": "3.11.7", "lumibot": "4.6.30"}
-SHARPES = {(5, 20): 0.41, (5, 50): 0.87, (10, 20): 0.22, (10, 50): 1.13, (20, 50): 0.94}
-"""The Sharpe ratio of each pair of lengths."""
-ERROR = "ZeroDivisionError: division by zero"
+ERROR = "ZeroDivisionError: float division by zero"
+_FILE = Path(__file__).with_name("data") / "sample_results.json"
+_SCHEMAS = {"equity": EQUITY_SCHEMA, "trades": TRADES_SCHEMA, "daily_returns": DAILY_SCHEMA}
+_VERSIONS = ("python", "lumibot")
+_STORED = json.loads(_FILE.read_text()) if _FILE.exists() else {}
+SHARPES = [each["statistics"]["sharpe"] for each in _STORED.get("crossover", {}).get("trials", [])]
+"""The Sharpe ratio of each trial of the sweep; None for the one that failed."""
 
 
 def fill(path: Path) -> ResultsDatabase:
     """Store a sweep of six trials, one of which failed, and a recorded backtest."""
     results = ResultsDatabase(path)
-    settings = {"objective": "sharpe", "direction": "maximize", "search": "grid"}
-    space = {"fast": [5, 10, 20], "slow": [20, 50]}
-    results.begin_sweep(
-        SweepRecord("crossover", "Crossover", "my_strategy.py", space, settings, STARTED, STARTED, None, VERSIONS)
-    )
-    trials = [_trial({"fast": fast, "slow": slow, "symbol": "SPY"}, sharpe) for (fast, slow), sharpe in SHARPES.items()]
-    trace = f'Traceback (most recent call last):\n  File "my_strategy.py", line 14, in on_trading_iteration\n{ERROR}\n'
-    failed = TrialRecord(
-        {"fast": 20, "slow": 20, "symbol": "SPY"}, "failed", STARTED, 0.21, error=ERROR, traceback=trace
-    )
-    results.add_trials("crossover", list(enumerate([*trials, failed], 1)))
+    sweep, run = _STORED["crossover"], _STORED["first-try"]
+    results.begin_sweep(SweepRecord(**sweep["record"], started=STARTED, as_of=STARTED, store=None))
+    results.add_trials("crossover", list(enumerate(map(_trial, sweep["trials"]), 1)))
     results.finish_sweep("crossover")
-    run = SweepRecord("first-try", "Crossover", "my_strategy.py", {}, {}, STARTED + timedelta(hours=1), None, None)
-    results.add_run(run, _trial({"fast": 8, "slow": 21, "symbol": "SPY"}, 0.64))
+    later = STARTED + timedelta(hours=1)
+    results.add_run(SweepRecord(**run["record"], started=later, as_of=None, store=None), _trial(run["trials"][0]))
     return results
 
 
-def _trial(parameters: dict[str, Any], sharpe: float) -> TrialRecord:
-    days = [(STARTED + timedelta(days=day)).date() for day in range(-40, 0)]
-    times = [STARTED + timedelta(days=day) for day in range(-40, 0)]
-    changes = [sharpe / 1_000 * (-1 if day % 3 else 3) for day in range(40)]
-    values = [100_000.0]
-    for change in changes[1:]:
-        values.append(values[-1] * (1 + change))
-    fills = [
-        {"time": times[5], "event": "fill", "asset": "SPY", "side": "buy", "quantity": 100.0, "price": 509.25},
-        {"time": times[30], "event": "fill", "asset": "SPY", "side": "sell", "quantity": 100.0, "price": 527.5},
-    ]
-    return TrialRecord(
-        parameters,
-        "complete",
-        STARTED,
-        0.83,
-        cpu_seconds=0.79,
-        peak_memory=214_000_000,
-        own_memory=28_400_000,
-        statistics={
-            "total_return": values[-1] / 100_000 - 1,
-            "cagr": sharpe / 5,
-            "volatility": 0.18,
-            "sharpe": sharpe,
-            "max_drawdown": -0.1 / (1 + sharpe),
-            "closed_trades": 12.0,
-            "fees": 24.0,
-            "end_value": values[-1],
-        },
-        objective=sharpe,
-        versions=VERSIONS,
-        equity=pa.table([times, values, [1_000.0] * 40], schema=EQUITY_SCHEMA),
-        trades=pa.Table.from_pylist([{**fill, "type": "market", "fees": 2.0} for fill in fills], TRADES_SCHEMA),
-        daily_returns=pa.table([days, [0.0, *changes[1:]], [None] * 40], schema=DAILY_SCHEMA),
-    )
+def _trial(stored: dict[str, Any]) -> TrialRecord:
+    tables = {name: _table(stored[name], schema) for name, schema in _SCHEMAS.items()}
+    return TrialRecord(**{**stored, **tables, "started": STARTED})
+
+
+def _table(columns: dict[str, list[Any]], schema: pa.Schema) -> pa.Table:
+    parse = {"time": datetime.fromisoformat, "day": date.fromisoformat}
+    values = {name: [*map(parse.get(name, lambda value: value), columns[name])] for name in schema.names}
+    return pa.table(values, schema=schema)
+
+
+def _save(results: ResultsDatabase) -> None:
+    """Write what `fill` reads."""
+    stored = {}
+    for name in ("crossover", "first-try"):
+        record = {**asdict(results.sweep(name).record), "versions": _versions(results.sweep(name).record.versions)}
+        for left_out in ("started", "as_of", "store"):
+            del record[left_out]
+        record["script"] = Path(record["script"]).name
+        trials = [_as_json(results.trial(name, number)) for number in results.records(name)]
+        stored[name] = {"record": record, "trials": trials}
+    _FILE.write_text(json.dumps(stored) + "\n")
+
+
+def _as_json(record: TrialRecord) -> dict[str, Any]:
+    tables = {name: getattr(record, name) for name in _SCHEMAS}
+    plain: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in tables}
+    del plain["started"]
+    trace = record.traceback
+    if trace is not None:
+        lines = trace.partition("\n\n")[0].splitlines()
+        frame = max(number for number, line in enumerate(lines) if 'my_strategy.py"' in line)
+        where = lines[frame].replace(lines[frame].split('"')[1], "my_strategy.py")
+        plain["traceback"] = "\n".join([lines[0], where, *lines[frame + 1 :]]) + "\n"
+    return {
+        **plain,
+        "parameters": dict(record.parameters),
+        "statistics": dict(record.statistics),
+        "versions": _versions(record.versions),
+        "seconds": round(record.seconds, 2),
+        "cpu_seconds": round(record.cpu_seconds, 2),
+        **{name: _columns(table) for name, table in tables.items()},
+    }
+
+
+def _columns(table: pa.Table) -> dict[str, list[Any]]:
+    values = table.to_pydict()
+    return {
+        name: [each.isoformat() if isinstance(each, date) else each for each in column]
+        for name, column in values.items()
+    }
+
+
+def _versions(versions: Any) -> dict[str, str]:
+    return {name: versions[name] for name in _VERSIONS}
+
+
+if __name__ == "__main__":
+    _save(ResultsDatabase(sys.argv[1]))

@@ -87,6 +87,7 @@ def complete(request: pytest.FixtureRequest, command: Command) -> Complete:
 def test_commands_options_and_choices_are_completed(complete: Complete) -> None:
     expected = {
         "lumibot-duckdb s": {"status", "sql", "snapshot", "sweep"},
+        "lumibot-duckdb results rep": {"report"},
         "lumibot-duckdb import --time": {"--timeframe", "--timezone", "--time-column"},
         "lumibot-duckdb import --epoch ": {"s", "ms", "us", "ns"},
         "lumibot-duckdb import --asset-type cr": {"crypto", "crypto_future"},

@@ -35,8 +35,9 @@ actions:
   report NAME         write the report of a sweep as an HTML page
   delete NAME         delete a sweep or a recorded backtest with all its trials; this cannot be undone
 
-Results are in a DuckDB file, by default beside the store. Any DuckDB client can read it: see docs/results.md for its
-tables and views. Times are New York's in a table, and UTC in the other formats, which have all columns.
+Results are in a DuckDB file, by default beside the store; those of a published snapshot or of a read-only folder are in
+Lumibot's cache folder. Any DuckDB client can read the file: see docs/results.md for its tables and views. Times are New
+York's in a table, and UTC in the other formats, which have all columns.
 """
 _EXAMPLES = """\
 examples:

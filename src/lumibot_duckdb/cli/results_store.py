@@ -21,7 +21,7 @@ def add_results(parser: argparse.ArgumentParser) -> None:
 
 
 def open_results(arguments: argparse.Namespace, script: Path | None = None) -> ResultsDatabase:
-    """Return the results that `--results` names, else those beside the store. Raises `CommandError`."""
+    """Return the results that `--results` names, else the default ones of the store. Raises `CommandError`."""
     from lumibot_duckdb.results import ResultsDatabase
     from lumibot_duckdb.results.location import results_path
     from lumibot_duckdb.storage.connection.engine import check_environment

@@ -73,7 +73,8 @@ class ResultsDatabase:
     What a call writes is one transaction. All times are in UTC.
 
     Parameters:
-        path: The file. By default `<name>-results.duckdb` beside the store.
+        path: The file. By default `<name>-results.duckdb` beside the store, or in Lumibot's cache folder if the store
+            is a published snapshot or its folder is read-only.
         wait_seconds: How long a call waits for others.
 
     Raises ValueError if results cannot be stored at the path.
