@@ -85,7 +85,7 @@ soak: install $(VENV15)/.installed releases
 	LUMIBOT_DUCKDB_ALTERNATIONS=10000 LUMIBOT_DUCKDB_SOAK_SECONDS=$(SOAK_SECONDS) LUMIBOT_DUCKDB_EXAMPLES=20 \
 		$(BIN)/python -m pytest -m "soak or long or hypothesis" --ignore tests/releases --durations 0
 	$(BIN15)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" \
-		tests/storage tests/faults tests/publishing tests/sources/own_bars tests/sources/ccxt/old_cache \
+		tests/storage tests/faults tests/publishing tests/results tests/sources/own_bars tests/sources/ccxt/old_cache \
 		tests/cli/test_sql.py tests/cli/test_status.py
 
 bench: install

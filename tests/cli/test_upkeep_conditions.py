@@ -65,6 +65,7 @@ CASES = (
     Case(("restore", f"{{folder}}/{BACKUP}"), asks=True, without_a_store=0, dry_run=True),
     Case(("replica", "{folder}/replica.duckdb"), writes=False),
     Case(("export", "--to", "{folder}/exported"), writes=False, dry_run=True),
+    Case(("publish", "{folder}/published"), writes=False),
     Case(("forget", "AAPL"), dry_run=True),
     Case(("delete", "AAPL"), asks=True, dry_run=True),
     Case(("rename", "AAPL", "RENAMED"), asks=True, dry_run=True),

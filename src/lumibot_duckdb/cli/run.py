@@ -6,11 +6,11 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError, fail
 from lumibot_duckdb.cli.results_store import add_results, open_results
@@ -92,7 +92,7 @@ def _recorder(
     from lumibot_duckdb.sweeps.run_recording import RunRecorder
 
     results = open_results(arguments, file)
-    name = arguments.name or f"{Path(script).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = arguments.name or f"{Path(script).stem}-{clock.utc_now().astimezone():%Y%m%d-%H%M%S}"
     try:
         check_name(name)
     except InvalidResultError as error:

@@ -6,6 +6,8 @@ and the data of the other is whole too.
 
 from __future__ import annotations
 
+import os
+import tempfile
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
@@ -79,8 +81,9 @@ def publish(
     _check_access(objects)
     spooled_bars = merge_spooled(store)
     untouched = f"nothing was published to {objects.location}"
-    with unfinished(store.path, "copying") as file:
-        with writing(untouched, needs=(store.path.stat().st_size, store.path.parent)):
+    beside = _place_of_copy(store.path)
+    with unfinished(beside, "copying") as file:
+        with writing(untouched, needs=(store.path.stat().st_size, beside.parent)):
             copy = write_published_copy(store, file, objects.location, series=series, as_of=as_of, on_rows=on_rows)
         digest, size = digest_of(file), file.stat().st_size
         name = data_name(utc_now(), digest, uuid.uuid4().hex[:8])
@@ -91,6 +94,11 @@ def publish(
     removed = () if keep is None else remove_old(objects, keep)
     facts = (copy.as_of, copy.series, copy.rows)
     return PublishReport(objects.location, name, size, digest, *facts, spooled_bars, removed)
+
+
+def _place_of_copy(store: Path) -> Path:
+    """Return a path beside which the copy is made: that of the store, or one for temporary files if it is read-only."""
+    return store if os.access(store.parent, os.W_OK) else Path(tempfile.gettempdir()) / store.name
 
 
 def _check_access(objects: ObjectStore) -> None:

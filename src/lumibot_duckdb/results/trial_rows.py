@@ -176,7 +176,7 @@ def _refuse_other(value: object, known: Sequence[object], what: str) -> None:
 
 def _moment(moment: datetime, what: str) -> datetime:
     if moment.tzinfo is None:
-        raise InvalidResultError(f"{what} has no time zone: {moment}; pass a moment such as datetime.now(timezone.utc)")
+        raise InvalidResultError(f"{what} has no time zone: {moment}; pass one with a time zone")
     return naive_utc(moment)
 
 

@@ -12,6 +12,7 @@ from lumibot_duckdb.storage import catalog
 from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars import outline_records
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
+from lumibot_duckdb.storage.reference import corporate_actions
 from storage.frames import minute_bars
 
 FRIDAY, NEXT_FRIDAY = dt.date(2024, 1, 19), dt.date(2024, 1, 26)
@@ -170,9 +171,11 @@ def test_splits_are_read_again_only_after_a_write(
 
 
 @pytest.mark.older_duckdb
-def test_the_splits_of_all_stocks_are_read_after_a_few(
-    storage: DuckDBDataStorage, queries: Callable[[str], int]
+@pytest.mark.parametrize(("few", "reads"), [(1_000, 1), (5, 6)])
+def test_the_splits_of_all_stocks_are_read_at_once_or_after_a_few(
+    storage: DuckDBDataStorage, queries: Callable[[str], int], monkeypatch: pytest.MonkeyPatch, few: int, reads: int
 ) -> None:
+    monkeypatch.setattr(corporate_actions, "_FEW_ROWS", few)
     days = [dt.date(2024, 1, day) for day in range(1, 11)]
     for number, day in enumerate(days):
         actions = [CorporateAction(each, split_from=1, split_to=number + 2) for each in (day, FRIDAY)]
@@ -184,7 +187,7 @@ def test_the_splits_of_all_stocks_are_read_after_a_few(
         assert known is not None
         assert [(each.ex_date, each.split_to) for each in known.actions] == [(day, number + 2), (FRIDAY, number + 2)]
     assert storage.corporate_actions("S99", "polygon") is None
-    assert queries("corporate_action_check") == 5
+    assert queries("corporate_action_check") == reads
     storage.record_corporate_actions("S99", [], "polygon")
     assert storage.corporate_actions("S99", "polygon") is not None
 

@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lumibot_duckdb.sweeps.errors import TargetError
+from lumibot_duckdb.sweeps.trials import process_safety
 from lumibot_duckdb.sweeps.trials.process_safety import why_not_to_fork
 from lumibot_duckdb.sweeps.trials.running import TrialSettings, close, describe, prepare, run_trial
 from lumibot_duckdb.sweeps.trials.target import ScriptTarget
@@ -71,7 +72,8 @@ def test_nothing_is_imported_before_the_script_that_it_could_configure(tmp_path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
-def test_a_process_with_other_threads_is_not_forked() -> None:
+def test_a_process_with_other_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_safety, "_native_threads", list)  # other tests of this process may have used polars
     running = [each for each in threading.enumerate() if each is not threading.current_thread()]
     assert why_not_to_fork(running) == ""
     goes_on = threading.Event()

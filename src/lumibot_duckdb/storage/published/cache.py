@@ -12,11 +12,11 @@ import logging
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.storage.connection.disk_errors import writing
 from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.downloaded_snapshot import FACTS, DownloadedSnapshot, snapshot_at
@@ -155,7 +155,7 @@ class SnapshotCache:
                 shutil.rmtree(folder, ignore_errors=True)
         for other in partial.parent.glob("*.part"):
             with suppress(OSError):
-                if other != partial and time.time() - other.stat().st_mtime > _ABANDONED_SECONDS:
+                if other != partial and clock.utc_now().timestamp() - other.stat().st_mtime > _ABANDONED_SECONDS:
                     other.unlink()
 
     def _remove(self, folder: Path) -> bool:
