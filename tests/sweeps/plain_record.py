@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.results.records import TrialRecord
 
 TESTS = Path(__file__).parents[1]
@@ -21,7 +22,6 @@ SCRIPTS = Path(__file__).parent / "scripts"
 
 def keep_record(strategy: Any, file: str) -> None:
     """Write the record of a strategy that has been backtested in this process."""
-    from lumibot_duckdb import clock
     from lumibot_duckdb.sweeps.trials.collecting import record_of
     from lumibot_duckdb.sweeps.trials.risk_free_rates import note_risk_free_rates
 
@@ -38,14 +38,18 @@ def run_alone(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> TrialRecord:
-    """Run a script as `python script.py` does, with values of parameters, and return the record of its backtest."""
+    """Run a script as `python script.py` does, with values of parameters, and return the record of its backtest.
+
+    If an error ends the script, the record has only that.
+    """
     kept = folder / "alone.pickle"
     paths = [str(TESTS), str(TESTS.parent), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
-    subprocess.run(
+    ended = subprocess.run(
         [sys.executable, str(script), *arguments],
-        check=True,
         cwd=folder,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         env={
             **os.environ,
             "IS_BACKTESTING": "true",
@@ -57,6 +61,9 @@ def run_alone(
             **(environment or {}),
         },
     )
+    if ended.returncode:
+        error = ended.stderr.strip().splitlines()[-1]
+        return TrialRecord(values, "failed", clock.utc_now(), 0.0, error=error)
     record = pickle.loads(kept.read_bytes())
     kept.unlink()
     assert isinstance(record, TrialRecord)
@@ -64,7 +71,10 @@ def run_alone(
 
 
 def assert_same_results(trial: TrialRecord, alone: TrialRecord) -> None:
-    """Compare every value, fill, daily return, statistic and parameter, to the last bit."""
+    """Compare every value, fill, daily return, statistic and parameter, to the last bit; or the error that ended both."""
+    if alone.status == "failed":
+        assert (trial.status, trial.error) == ("failed", alone.error)
+        return
     assert trial.status == "complete", f"{trial.error}\n{trial.traceback}"
     for name in ("equity", "trades", "daily_returns"):
         ours, theirs = getattr(trial, name), getattr(alone, name)

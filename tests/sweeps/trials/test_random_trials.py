@@ -94,6 +94,7 @@ def test_random_trials_equal_the_script_run_alone(tmp_path: Path, kind: str) -> 
             close(target)
         for trial, record in zip(trials, records, strict=True):
             assert_same_results(record, run_alone(script, trial.values, tmp_path, (kind,), environment))
-        assert_same_results(first, records[0])
-        assert_same_results(again, records[-1])
-        assert len({str(record.statistics) for record in records}) > len(records) / 2, "the parameters have an effect"
+        for repeated, record in ((first, records[0]), (again, records[-1])):
+            assert_same_results(repeated, record)
+        complete = [record for record in records if record.status == "complete"]
+        assert len({str(record.statistics) for record in complete}) > len(records) / 2, "the parameters have an effect"
