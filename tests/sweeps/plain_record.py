@@ -71,7 +71,7 @@ def run_alone(
 
 
 def assert_same_results(trial: TrialRecord, alone: TrialRecord) -> None:
-    """Compare every value, fill, daily return, statistic and parameter, to the last bit; or the error that ended both."""
+    """Compare every value, fill, return, statistic and parameter, to the last bit; or the error that ended both."""
     if alone.status == "failed":
         assert (trial.status, trial.error) == ("failed", alone.error)
         return
