@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from lumibot_duckdb.cli.completers import TIMEFRAMES, completed_by, nothing, sto
 from lumibot_duckdb.cli.drawing import check_drawing, is_drawing, show_drawing, write_drawing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.indicator_output import TABLE_ROWS, completed
-from lumibot_duckdb.cli.layout import count, new_york, printable, table
+from lumibot_duckdb.cli.layout import count, new_york, printable, table, terminal_width
 from lumibot_duckdb.cli.store import existing_store
 from lumibot_duckdb.cli.time_range import add_range
 from lumibot_duckdb.storage.timeframes import canonical_timeframe
@@ -198,8 +197,7 @@ def _times_text(first: pd.Timestamp, last: pd.Timestamp) -> str:
 def _print_table(found: pd.DataFrame) -> None:
     texts = [name in ("asset_symbol", "other_symbol", "timestamp") for name in found.columns]
     rows = [[_cell(value) for value in row] for row in _rows(found.head(TABLE_ROWS))]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(table([*found.columns], rows, [not is_text for is_text in texts], width))
+    print(table([*found.columns], rows, [not is_text for is_text in texts], terminal_width()))
     if "timestamp" in found:
         print("\nTimes are New York time.")
     if len(found) > TABLE_ROWS:

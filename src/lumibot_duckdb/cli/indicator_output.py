@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from lumibot_duckdb.cli import query_output
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.layout import new_york, table
+from lumibot_duckdb.cli.layout import new_york, table, terminal_width
 
 TABLE_ROWS = 1_000
 _ROWS_AT_A_TIME = 10_000
@@ -35,7 +34,7 @@ def print_rows(reader: pa.RecordBatchReader, file_format: str, on_asset: OnAsset
         shown += _rows(batch.slice(0, TABLE_ROWS - len(shown)))
         if rows > TABLE_ROWS:
             break
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = terminal_width()
     names = reader.schema.names
     print(table(names, [_cells(row) for row in shown], [False, False, *([True] * (len(names) - 2))], width))
     print("\nTimes are New York time.")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from lumibot_duckdb.cli.completers import completed_by, label_names, labels_and_
 from lumibot_duckdb.cli.confirmation import add_yes, confirm
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.label_file import label_table
-from lumibot_duckdb.cli.layout import count, printable, table
+from lumibot_duckdb.cli.layout import count, printable, table, terminal_width
 from lumibot_duckdb.cli.store import existing_store
 
 if TYPE_CHECKING:
@@ -233,7 +231,7 @@ def _print_changes(changes: Sequence[LabelChange]) -> None:
         [change.asset.label(), change.name, ", ".join(change.before), ", ".join(change.after)]
         for change in changes[:_SHOWN]
     ]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = terminal_width()
     print(table(["asset", "label", "before", "after"], rows, [False] * 4, width))
     if len(changes) > _SHOWN:
         print(f"... and {len(changes) - _SHOWN:,} more")
@@ -262,7 +260,7 @@ def _listing(storage: DuckDBDataStorage, assets: Sequence[AssetKey], arguments: 
         return json.dumps({"labels": [dict(zip(found.columns, row, strict=True)) for row in rows]}, indent=2)
     if not rows:
         return "There are no labels."
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = terminal_width()
     cells = [[f"{name} {kind}{f' on {exchange}' if exchange else ''}", *rest] for name, kind, exchange, *rest in rows]
     return f"{table(['asset', 'label', 'value'], cells, [False] * 3, width)}\n\n{count(len(rows), 'label')}."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -12,6 +14,11 @@ from lumibot_duckdb.display import size as size
 
 _NARROWEST = 8
 _GAP = "  "
+
+
+def terminal_width() -> int | None:
+    """Return the width of the terminal on which this command prints; None if it prints to a file or another program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], width: int | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.cli import query_output
 from lumibot_duckdb.cli.indicator_output import completed
-from lumibot_duckdb.cli.layout import new_york, printable, size, table
+from lumibot_duckdb.cli.layout import new_york, printable, size, table, terminal_width
 from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
 from lumibot_duckdb.results.tables import PARAMETER
 
@@ -68,7 +67,7 @@ def sweeps_table(rows: pa.Table) -> str:
         ]
         for row in rows.to_pylist()
     ]
-    return table(header, cells, [name in ("trials", "not complete", "best") for name in header], _width())
+    return table(header, cells, [name in ("trials", "not complete", "best") for name in header], terminal_width())
 
 
 def sweep_line(sweep: StoredSweep) -> str:
@@ -99,7 +98,9 @@ def trials_table(rows: pa.Table, parameters: Sequence[str], objective: str | Non
     if any(row["error"] for row in records):
         columns.append(_Column("error", lambda row: _shortened(row["error"] or ""), is_text=True))
     cells = [[column.cell(row) for column in columns] for row in records]
-    return table([column.title for column in columns], cells, [not column.is_text for column in columns], _width())
+    return table(
+        [column.title for column in columns], cells, [not column.is_text for column in columns], terminal_width()
+    )
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def comparison_table(records: Mapping[str, TrialRecord]) -> str:
         else:
             cells.append([name.removeprefix(PARAMETER), *map(_text, values)])
     cells.append(["Seconds", *(f"{record.seconds:,.1f}" for record in records.values())])
-    return table(["", *records], cells, [False, *[True] * len(records)], _width())
+    return table(["", *records], cells, [False, *[True] * len(records)], terminal_width())
 
 
 def statistic_text(name: str | None, value: float | None) -> str:
@@ -227,7 +228,7 @@ def _trades(trades: pa.Table) -> str:
     header = trades.column_names
     rows = trades.slice(0, TABLE_ROWS).to_pylist()
     cells = [[moment_text(row["time"]), *(_text(row[name]) for name in header[1:])] for row in rows]
-    shown = table(header, cells, [False] * 5 + [True] * 3, _width())
+    shown = table(header, cells, [False] * 5 + [True] * 3, terminal_width())
     more = (
         f"\nThe first {TABLE_ROWS:,} of {len(trades):,}; --format csv prints all." if len(trades) > TABLE_ROWS else ""
     )
@@ -246,7 +247,3 @@ def _plain(value: Any) -> str | None:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_ERROR else f"{text[: _LONGEST_ERROR - 1]}…"
-
-
-def _width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

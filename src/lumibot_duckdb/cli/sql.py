@@ -12,6 +12,7 @@ from tempfile import SpooledTemporaryFile
 
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError, in_one_line
+from lumibot_duckdb.cli.layout import terminal_width
 from lumibot_duckdb.cli.numbers import whole_number
 from lumibot_duckdb.cli.store import checked_path
 
@@ -82,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
             limit = limit or TABLE_ROWS
             with query_rows(path, query, allow_files=allow_files) as result:
                 rows = list(islice(result.rows, limit + 1))  # one more, to see whether there are more
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            width = terminal_width()
             print(query_output.as_table(result.names, result.types, rows[:limit], width))
             if len(rows) > limit:
                 print(f"The first {limit:,} rows. --limit N shows more; --csv and --json print all.", file=sys.stderr)

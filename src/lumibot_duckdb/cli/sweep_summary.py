@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.cli.layout import count, printable, table
+from lumibot_duckdb.cli.layout import count, printable, table, terminal_width
 from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
 
 if TYPE_CHECKING:
@@ -171,5 +169,4 @@ def _value(name: str, value: float | None) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return table(header, rows, [True] * len(header), width)
+    return table(header, rows, [True] * len(header), terminal_width())
