@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.layout import count, printable, table, terminal_width
-from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
+from lumibot_duckdb.comparison.trading_statistics import style_of, value_text
 
 if TYPE_CHECKING:
     from lumibot_duckdb.results.records import TrialRecord
@@ -55,7 +55,7 @@ def _luck(report: SweepReport) -> list[str]:
     from lumibot_duckdb.sweeps.overfitting.verdict import out_of_sample_verdict, verdict
 
     if report.walk_forward is not None:
-        tested = report.walk_forward.assessed(report.risk_free)
+        tested = report.assessment_of_tests
         found = out_of_sample_verdict(tested) if tested else None
     else:
         found = verdict(report.assessment) if report.assessment else None
@@ -165,7 +165,7 @@ def _values(sweep: Sweep, record: TrialRecord) -> list[str]:
 
 def _value(name: str, value: float | None) -> str:
     """Return the value of a statistic as people read it; "" if it has none."""
-    return "" if value is None else value_text(value, STYLES[name][1] if name in STYLES else "ratio")
+    return "" if value is None else value_text(value, style_of(name))
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

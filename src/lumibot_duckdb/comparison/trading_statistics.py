@@ -101,9 +101,12 @@ def statistics_of(figures: Figures) -> dict[str, Statistic]:
     closed, values, held = figures.profits, figures.values, figures.held
     won = sum(profit > 0 for profit in closed)
     lost = _change_from_zero(values)
-    of_returns = return_statistics(figures.returns, figures.risk_free_rate, has_days=figures.days > 1)
     return {
-        **(_without_value(lost) if lost else of_returns),
+        **(
+            _without_value(lost)
+            if lost
+            else return_statistics(figures.returns, figures.risk_free_rate, has_days=figures.days > 1)
+        ),
         "win_rate": Statistic(won / len(closed)) if closed else Statistic(None, _NO_TRADE),
         "closed_trades": Statistic(float(len(closed))),
         "exposure": Statistic(sum(held) / len(held)) if held else Statistic(None, _NO_POSITIONS),
@@ -225,6 +228,11 @@ def _is_like_prices(returns: pd.Series[float]) -> bool:
 def daily_rate(risk_free: float) -> float:
     """Return a yearly rate as quantstats deducts it from each day: negative rates are not deducted."""
     return float((1 + risk_free) ** (1 / PERIODS_PER_YEAR) - 1) if risk_free > 0 else 0.0
+
+
+def style_of(name: str) -> Style:
+    """Return how the value of a statistic is shown. What is not in `STYLES`, such as the Calmar ratio, is a ratio."""
+    return STYLES[name][1] if name in STYLES else "ratio"
 
 
 def value_text(value: float, style: Style) -> str:

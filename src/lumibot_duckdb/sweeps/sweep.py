@@ -111,13 +111,9 @@ class Sweep:
 
         Of equals, the one with the lowest number comes first.
         """
-        sign = 1.0 if self.objective.minimize else -1.0
-        found = [
-            (sign * record.objective, number)
-            for number, record in records.items()
-            if record.objective is not None and record.phase in (None, "in-sample")
-        ]
-        return [number for _, number in sorted(found)]
+        return self.objective.ranked(
+            (number, record.objective) for number, record in records.items() if record.phase in (None, "in-sample")
+        )
 
     @property
     def out_of_sample(self) -> TrialRecord | None:

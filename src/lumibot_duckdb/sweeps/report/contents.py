@@ -58,10 +58,6 @@ class WalkForwardReport:
     equity: pd.Series[float] | None = None
     daily_returns: pd.Series[float] | None = None
 
-    def assessed(self, risk_free: float) -> Assessment | None:
-        """Return whether the tests as a whole are luck: nothing was chosen by them. None if they have no returns."""
-        return None if self.daily_returns is None else assess(self.daily_returns.to_frame("tests"), risk_free=risk_free)
-
 
 @dataclass(frozen=True)
 class SweepReport:
@@ -118,6 +114,12 @@ class SweepReport:
             risk_free=self.risk_free,
             others=pruned + self.others,
         )
+
+    @cached_property
+    def assessment_of_tests(self) -> Assessment | None:
+        """Whether the tests of all windows are luck: nothing was chosen by them. None if they have no returns."""
+        returns = None if self.walk_forward is None else self.walk_forward.daily_returns
+        return None if returns is None else assess(returns.to_frame("tests"), risk_free=self.risk_free)
 
 
 def ranking(trials: pd.DataFrame, minimize: bool) -> list[int]:

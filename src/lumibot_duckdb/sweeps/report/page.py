@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lumibot_duckdb import clock
-from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
+from lumibot_duckdb.comparison.trading_statistics import style_of, value_text
 from lumibot_duckdb.display import count, printable
 from lumibot_duckdb.pages.file import write_whole
 from lumibot_duckdb.pages.page import filled_in, whole_page
@@ -95,7 +95,7 @@ def _subtitle(report: SweepReport) -> str:
 
 def _tested(report: SweepReport) -> str:
     """Return what the tests of a walk-forward sweep say, as HTML."""
-    found = report.walk_forward and report.walk_forward.assessed(report.risk_free)
+    found = report.assessment_of_tests
     return verdict_box(out_of_sample_verdict(found), "The tests of all windows") if found else ""
 
 
@@ -153,8 +153,7 @@ def _best_figure(report: SweepReport) -> tuple[str, str]:
 
 
 def _objective_text(report: SweepReport, number: int) -> str:
-    style = STYLES[report.objective][1] if report.objective in STYLES else "ratio"
-    return value_text(float(report.trials["objective"].loc[number]), style)
+    return value_text(float(report.trials["objective"].loc[number]), style_of(report.objective))
 
 
 def _best(report: SweepReport) -> str:

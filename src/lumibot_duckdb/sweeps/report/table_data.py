@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lumibot_duckdb.comparison.trading_statistics import STYLES
+from lumibot_duckdb.comparison.trading_statistics import STYLES, style_of
 from lumibot_duckdb.display import printable
 from lumibot_duckdb.sweeps.report.contents import SweepReport
 from lumibot_duckdb.sweeps.search.objectives import objective_names
@@ -50,9 +50,10 @@ def objective_name(report: SweepReport) -> str:
 
 
 def _objective(report: SweepReport) -> dict[str, Any]:
-    style = STYLES[report.objective][1] if report.objective in STYLES else "ratio"
     ident = report.objective if report.objective not in report.parameters else "objective"
-    column = _column(ident, f"{objective_name(report)}, the objective", style, report.trials["objective"])
+    column = _column(
+        ident, f"{objective_name(report)}, the objective", style_of(report.objective), report.trials["objective"]
+    )
     return {**column, "role": "objective"}
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from html import escape
-from typing import Any
 
-from lumibot_duckdb.comparison.trading_statistics import STYLES, value_text
+from lumibot_duckdb.comparison.trading_statistics import style_of, value_text
 from lumibot_duckdb.display import count, printable
 from lumibot_duckdb.pages.page import Plot
 from lumibot_duckdb.sweeps.report.contents import SweepReport, Window, listed
@@ -49,7 +48,7 @@ def windows_plots(report: SweepReport) -> dict[str, Plot]:
 
 
 def _bars(report: SweepReport, windows: Sequence[Window]) -> Plot:
-    is_percent = _style(report) == "percent"
+    is_percent = style_of(report.objective) == "percent"
     factor = 100 if is_percent else 1
     data = [
         {
@@ -75,7 +74,7 @@ def _bars(report: SweepReport, windows: Sequence[Window]) -> Plot:
 
 
 def _table(report: SweepReport, windows: Sequence[Window]) -> str:
-    style = _style(report)
+    style = style_of(report.objective)
     header = ("window", "search", "test", "chosen parameters", "in sample", "out of sample")
     rows = []
     for window in windows:
@@ -115,10 +114,6 @@ def _stability(found: Sequence[Stability]) -> str:
             text += f"; from {each.low:g} to {each.high:g}, {100 * each.spread:.0f} % of the searched range"
         items.append(f"<li><code>{escape(printable(each.name))}</code>: {escape(printable(text))}</li>")
     return f"<h3>Stability: the most frequent values</h3><ul>{''.join(items)}</ul>" if items else ""
-
-
-def _style(report: SweepReport) -> Any:
-    return STYLES[report.objective][1] if report.objective in STYLES else "ratio"
 
 
 def _days(span: tuple[date, date] | None) -> str:

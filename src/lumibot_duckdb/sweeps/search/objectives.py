@@ -92,9 +92,13 @@ class Objective:
         Returns:
             None if no trial has a value.
         """
+        return next(iter(self.ranked(trials)), None)
+
+    def ranked(self, trials: Iterable[tuple[int, float | None]]) -> list[int]:
+        """Return the numbers of the trials of `best` that have a value, the best first."""
         sign = 1.0 if self.minimize else -1.0
-        ranked = [(sign * value, number) for number, value in trials if value is not None and math.isfinite(value)]
-        return min(ranked)[1] if ranked else None
+        found = [(sign * value, number) for number, value in trials if value is not None and math.isfinite(value)]
+        return [number for _, number in sorted(found)]
 
 
 def _calmar(statistics: Mapping[str, float | None]) -> float | None:
