@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.analysis import add_formats, check_output, chosen_format
 from lumibot_duckdb.cli.completers import completed_by, nothing, sweeps
@@ -106,16 +107,15 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise CommandError("results delete prints text or, with --json, one JSON object")
 
 
-class _absences:  # noqa: N801 (a context manager that is used like a function)
+@contextmanager
+def _absences() -> Iterator[None]:
     """Report results that do not exist with exit code 1."""
+    from lumibot_duckdb.results import ResultsNotFoundError, SweepNotFoundError, TrialNotFoundError
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from lumibot_duckdb.results import ResultsNotFoundError, SweepNotFoundError, TrialNotFoundError
-
-        if isinstance(error, (ResultsNotFoundError, SweepNotFoundError, TrialNotFoundError)):
-            raise CommandError(str(error), exit_code=1) from None
+    try:
+        yield
+    except (ResultsNotFoundError, SweepNotFoundError, TrialNotFoundError) as error:
+        raise CommandError(str(error), exit_code=1) from None
 
 
 def _list(results: ResultsDatabase, arguments: argparse.Namespace, form: str) -> None:

@@ -286,11 +286,10 @@ def _refusals() -> Iterator[None]:
     from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError, TargetError, UnknownParameterError
     from lumibot_duckdb.sweeps.search.errors import SearchError
 
+    of_names = (SweepExistsError, SweepNotFoundError, ResultsNotFoundError)
     try:
         yield
-    except (SearchError, UnknownParameterError, InvalidResultError) as error:
-        raise CommandError(str(error)) from None
-    except (SweepExistsError, SweepNotFoundError, ResultsNotFoundError) as error:
+    except (SearchError, UnknownParameterError, InvalidResultError, *of_names) as error:
         raise CommandError(str(error)) from None
     except TargetError as error:
         if error.details:

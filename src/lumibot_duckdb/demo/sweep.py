@@ -17,6 +17,7 @@ from tabulate import tabulate
 from lumibot_duckdb.comparison.tables import indented
 from lumibot_duckdb.demo.job import SWEEP_NAME
 from lumibot_duckdb.results.location import results_path
+from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.sweeps.overfitting.verdict import verdict
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.report import SweepReport, stored_report, write_report
@@ -50,15 +51,14 @@ def best_trials(sweep: Sweep) -> str:
     ranked = sweep.ranked(records)
     if not ranked:
         raise RuntimeError(next((each.error for each in records.values() if each.error), "no trial has a Sharpe ratio"))
-    rows = [[number, *_row(sweep, number)] for number in ranked[:_BEST]]
+    rows = [[number, *_row(sweep, records[number])] for number in ranked[:_BEST]]
     if len(ranked) > _BEST:
-        rows.append([f"{ranked[-1]} (worst)", *_row(sweep, ranked[-1])])
+        rows.append([f"{ranked[-1]} (worst)", *_row(sweep, records[ranked[-1]])])
     header = ["trial", *sweep.searched, "Sharpe ratio", "return a year", "maximum drawdown"]
     return tabulate(rows, header, tablefmt="simple", disable_numparse=True, colalign=["right"] * len(header))
 
 
-def _row(sweep: Sweep, number: int) -> list[str]:
-    record = sweep.records[number]
+def _row(sweep: Sweep, record: TrialRecord) -> list[str]:
     percent = [record.statistics.get(name) for name in ("cagr", "max_drawdown")]
     return [
         *(str(record.parameters[name]) for name in sweep.searched),

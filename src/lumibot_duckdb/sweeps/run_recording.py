@@ -75,23 +75,16 @@ class RunRecorder:
 
     def _record(self, strategy: Any, error: Exception | None, **costs: Any) -> None:
         try:
-            self._store_backtest(strategy, self._collected(strategy, error, **costs))
+            from lumibot_duckdb.comparison.redaction import known_secrets
+
+            secrets = known_secrets(self._script)
+            self._store_backtest(strategy, _collected(strategy, error, secrets, **costs), secrets)
         except Exception as problem:
             self._warn(problem)
 
-    def _collected(self, strategy: Any, error: Exception | None, **costs: Any) -> TrialRecord:
-        from lumibot_duckdb.comparison.memory import peak_resident_bytes
-        from lumibot_duckdb.comparison.redaction import known_secrets
-        from lumibot_duckdb.sweeps.trials.collecting import record_of
+    def _store_backtest(self, strategy: Any, record: TrialRecord, secrets: frozenset[str]) -> None:
+        from lumibot_duckdb.comparison.redaction import redacted, without
 
-        failure = {} if error is None else _failure(error)
-        secrets = known_secrets(self._script)
-        return record_of(strategy, peak_memory=peak_resident_bytes(), secrets=secrets, **costs, **failure)
-
-    def _store_backtest(self, strategy: Any, record: TrialRecord) -> None:
-        from lumibot_duckdb.comparison.redaction import known_secrets, redacted, without
-
-        secrets = known_secrets(self._script)
         number = 1
         while True:
             sweep = SweepRecord(
@@ -117,6 +110,14 @@ class RunRecorder:
             self._has_warned = True
             reason = " ".join(str(problem).split()) or type(problem).__name__
             logger.warning("lumibot-duckdb could not record a backtest: %s", reason)
+
+
+def _collected(strategy: Any, error: Exception | None, secrets: frozenset[str], **costs: Any) -> TrialRecord:
+    from lumibot_duckdb.comparison.memory import peak_resident_bytes
+    from lumibot_duckdb.sweeps.trials.collecting import record_of
+
+    failure = {} if error is None else _failure(error)
+    return record_of(strategy, peak_memory=peak_resident_bytes(), secrets=secrets, **costs, **failure)
 
 
 def _failure(error: Exception) -> dict[str, Any]:
