@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from os import getpid
 from pathlib import Path
 
+from lumibot_duckdb.storage.connection.file_lock import FileLock
 from lumibot_duckdb.storage.connection.processes import describe_process
 from lumibot_duckdb.storage.location import ensure_folder
 from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError
-
-try:
-    import fcntl
-except ImportError:  # Windows, where there are no stores either
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -26,42 +22,28 @@ def sweep_lock(results: Path, name: str) -> Iterator[None]:
     """
     ensure_folder(results)
     file = results.with_name(f"{results.name}.{hashlib.sha256(name.encode()).hexdigest()[:12]}.running")
-    descriptor = _locked(file, name)
+    lock = _locked(file, name)
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)
-        os.close(descriptor)
+        lock.remove()
 
 
-def _locked(file: Path, name: str) -> int:
-    """Return the descriptor of the locked file, which has the process id of its holder."""
-    while True:
-        try:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            message = f"cannot write beside the results file ({file}: {error.strerror}); name another with --results"
-            raise SweepError(message) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = _holder(descriptor)
-            os.close(descriptor)
-            message = f"the sweep {name} is running in {holder}: wait for it, or choose another name"
-            raise SweepRunningError(message) from None
-        if _is_at(file, descriptor):
-            os.pwrite(descriptor, str(os.getpid()).encode().ljust(20), 0)
-            return descriptor
-        os.close(descriptor)  # its last holder removed it meanwhile
+def _locked(file: Path, name: str) -> FileLock:
+    """Return the lock on a file, which has the process id of its holder."""
+    lock = FileLock(file)
+    try:
+        is_free = lock.take()
+    except OSError as error:
+        message = f"cannot write beside the results file ({file}: {error.strerror}); name another with --results"
+        raise SweepError(message) from None
+    if not is_free:
+        raise SweepRunningError(f"the sweep {name} is running in {_holder(file)}: wait for it, or choose another name")
+    file.write_text(f"{getpid()}\n")
+    return lock
 
 
-def _is_at(file: Path, descriptor: int) -> bool:
-    with suppress(FileNotFoundError):
-        return os.path.samestat(file.stat(), os.fstat(descriptor))
-    return False
-
-
-def _holder(descriptor: int) -> str:
-    with suppress(ValueError):
-        return describe_process(int(os.pread(descriptor, 20, 0)))
+def _holder(file: Path) -> str:
+    with suppress(OSError, ValueError):
+        return describe_process(int(file.read_text()))
     return "another process"

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.storage.connection.disk_errors import writing
+from lumibot_duckdb.storage.connection.file_lock import FileLock
 from lumibot_duckdb.storage.connection.lock import is_alive
 from lumibot_duckdb.storage.downloaded_snapshot import FACTS, DownloadedSnapshot, snapshot_at
 from lumibot_duckdb.storage.errors import DiskFullError
-from lumibot_duckdb.storage.published.file_locks import FileLock
 from lumibot_duckdb.storage.published.manifest import Manifest
 from lumibot_duckdb.storage.published.settings import CACHE, CACHE_SIZE
 

@@ -16,7 +16,7 @@ from lumibot_duckdb.storage.api import OnBytes
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.disk_errors import writing
 from lumibot_duckdb.storage.connection.engine import attach
-from lumibot_duckdb.storage.published.file_locks import FileLock
+from lumibot_duckdb.storage.connection.file_lock import FileLock
 from lumibot_duckdb.storage.published.manifest import Manifest
 from lumibot_duckdb.storage.upkeep.other_file import copy_bytes
 from lumibot_duckdb.storage.upkeep.replacement import put_in_place, unfinished

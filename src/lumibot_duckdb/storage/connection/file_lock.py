@@ -1,4 +1,4 @@
-"""Locks of this process and its children on files of the cache. The system drops them when the last of these ends."""
+"""Locks of this process and its children on files. The system drops them when the last of these ends."""
 
 from __future__ import annotations
 
