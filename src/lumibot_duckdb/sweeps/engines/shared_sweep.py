@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from lumibot_duckdb.sweeps.trials.target import (
     TargetDescription,
 )
 from lumibot_duckdb.sweeps.trials.target_identity import digest_of
-from lumibot_duckdb.sweeps.trials.target_process import hash_seed
+from lumibot_duckdb.sweeps.trials.target_process import hash_seed, search_path
 
 _MOST_CHARACTERS = 80
 
@@ -73,14 +71,13 @@ def _travelling(target: Target) -> ScriptTarget | PickledTarget:
     seed = {"PYTHONHASHSEED": hash_seed(target)}
     if not isinstance(target, ClassTarget):
         return replace(target, folder=folder, environment={**target.environment, **seed})
-    from lumibot_duckdb.sweeps.trials.pickling import pickled
+    from lumibot_duckdb.sweeps.trials.pickling import pickled_backtest
 
-    search = os.pathsep.join(filter(None, sys.path))  # where the class and what it imports are found here
     return PickledTarget(
-        pickled((target.strategy, dict(target.arguments))),
+        pickled_backtest(target),
         target.strategy.__name__,
         target.store,
-        {"PYTHONPATH": search, **target.environment, **seed},
+        {"PYTHONPATH": search_path(), **target.environment, **seed},
         folder,
         target.identity,
     )

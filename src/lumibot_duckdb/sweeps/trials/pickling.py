@@ -8,12 +8,13 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]  # the class may be one of a script or a notebook
 
 from lumibot_duckdb.lumibot_contract.asset_pickling import asset_reduction
+from lumibot_duckdb.sweeps.trials.target import ClassTarget
 
 
-def pickled(value: Any) -> bytes:
-    """Return a pickle of a value, which plain `pickle` can read."""
+def pickled_backtest(target: ClassTarget) -> bytes:
+    """Return a pickle of a strategy and the arguments of its backtest, which plain `pickle` can read."""
     file = io.BytesIO()
-    _Pickler(file).dump(value)
+    _Pickler(file).dump((target.strategy, dict(target.arguments)))
     return file.getvalue()
 
 

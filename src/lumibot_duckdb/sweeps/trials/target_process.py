@@ -182,9 +182,13 @@ def _job(target: RunnableTarget, start: str, pickled: int) -> Job:
 
 def _environment(target: RunnableTarget) -> dict[str, str]:
     """Return the environment of a target. All its processes iterate over sets in the same order."""
-    search = [] if isinstance(target, ScriptTarget) else [os.pathsep.join(filter(None, sys.path))]
-    paths = {"PYTHONPATH": search[0]} if search else {}
+    paths = {} if isinstance(target, ScriptTarget) else {"PYTHONPATH": search_path()}
     return {**os.environ, **paths, **target.environment, "PYTHONHASHSEED": hash_seed(target)}
+
+
+def search_path() -> str:
+    """Return where this process finds modules: the class of a target, and what it imports."""
+    return os.pathsep.join(filter(None, sys.path))
 
 
 def hash_seed(target: RunnableTarget) -> str:
@@ -198,9 +202,9 @@ def _pickled(target: RunnableTarget) -> bytes:
         return b""
     if isinstance(target, PickledTarget):
         return target.content
-    from lumibot_duckdb.sweeps.trials.pickling import pickled
+    from lumibot_duckdb.sweeps.trials.pickling import pickled_backtest
 
-    return pickled((target.strategy, dict(target.arguments)))
+    return pickled_backtest(target)
 
 
 def _terminal() -> int | None:
