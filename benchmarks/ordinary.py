@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from benchmarks.alpaca import bars as alpaca_bars
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row
 from benchmarks.outcomes import cost_rows, identical, run_in_turn
-from benchmarks.process import ROOT, clean_environment
+from benchmarks.process import ROOT, clean_environment, run_timed
 from benchmarks.scripts.outcome import RESULT_VARIABLE
 from benchmarks.yahoo import bars as yahoo_bars
 from lumibot_duckdb.demo.market import symbol_names
@@ -66,23 +63,10 @@ def _run(side: str, script: str, settings: Mapping[str, str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         environment = clean_environment(Path(folder)) | {RESULT_VARIABLE: str(result), **settings}
-        started = perf_counter()
-        with (Path(folder) / "output.txt").open("w+") as output:
-            process = subprocess.Popen(
-                [*program, str(ROOT / "benchmarks" / "scripts" / f"{script}.py")],
-                cwd=folder,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            _, status, used = os.wait4(process.pid, 0)
-            seconds = perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode != 0:
-                output.seek(0)
-                raise RuntimeError(f"{script} failed:\n{output.read()[-2000:]}")
+        command = [*program, str(ROOT / "benchmarks" / "scripts" / f"{script}.py")]
+        seconds, cpu = run_timed(command, folder, environment)
         outcome: dict[str, Any] = json.loads(result.read_text())
-    return {**outcome, "seconds": seconds, "cpu": used.ru_utime + used.ru_stime}
+    return {**outcome, "seconds": seconds, "cpu": cpu}
 
 
 def _cache_folder(workplace: Workplace, side: str) -> str:

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from lumibot_duckdb.storage.location import DEFAULT_FOLDER
@@ -41,6 +42,20 @@ def run_apart(function: str, *, settings: Mapping[str, str] | None = None, **arg
 @cache
 def _remembered_checks() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory()
+
+
+def run_timed(command: Sequence[str], folder: str, environment: Mapping[str, str]) -> tuple[float, float]:
+    """Run a command in a folder; return its seconds, and the CPU seconds of all its processes."""
+    started = perf_counter()
+    with (Path(folder) / "output.txt").open("w+") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            output.seek(0)
+            raise RuntimeError(f"{command} failed:\n{output.read()[-2000:]}")
+    return seconds, used.ru_utime + used.ru_stime
 
 
 def clean_environment(folder: Path) -> dict[str, str]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from benchmarks.bars import Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.outcomes import refuse_difference
-from benchmarks.process import ROOT, clean_environment
+from benchmarks.process import ROOT, clean_environment, run_timed
 from benchmarks.scripts.outcome import RESULT_VARIABLE
 from benchmarks.yahoo import bars as yahoo_bars
 
@@ -121,7 +119,7 @@ def _sweep(script: str, settings: Mapping[str, str], *arguments: str) -> SweepCo
         results = Path(folder) / "results.duckdb"
         command = [_PROGRAM, "sweep", "--name", "all", "--results", str(results), *arguments]
         environment = clean_environment(Path(folder)) | {RESULT_VARIABLE: os.devnull, **settings}
-        seconds, cpu = _run([*command, str(_SCRIPTS / f"{script}.py")], folder, environment)
+        seconds, cpu = run_timed([*command, str(_SCRIPTS / f"{script}.py")], folder, environment)
         from lumibot_duckdb.results.database import ResultsDatabase
 
         frame = ResultsDatabase(results).trials("all")
@@ -135,20 +133,6 @@ def _run_alone(side: str, settings: Mapping[str, str], parameters: Sequence[int]
         result = Path(folder) / "result.json"
         environment = clean_environment(Path(folder)) | {RESULT_VARIABLE: str(result), **settings}
         command = [*program, str(_SCRIPTS / "sweep_daily.py"), *map(str, parameters)]
-        seconds, cpu = _run(command, folder, environment)
+        seconds, cpu = run_timed(command, folder, environment)
         outcome: dict[str, Any] = json.loads(result.read_text())
     return {**outcome, "seconds": seconds, "cpu": cpu}
-
-
-def _run(command: Sequence[str], folder: str, environment: Mapping[str, str]) -> tuple[float, float]:
-    """Run a command; return its seconds, and the CPU seconds of all its processes."""
-    started = perf_counter()
-    with (Path(folder) / "output.txt").open("w+") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            output.seek(0)
-            raise RuntimeError(f"{command} failed:\n{output.read()[-2000:]}")
-    return seconds, used.ru_utime + used.ru_stime
