@@ -108,7 +108,7 @@ def sweeps(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
         from lumibot_duckdb.results import ResultsDatabase
         from lumibot_duckdb.results.location import results_path
 
-        store = chosen_path(getattr(parsed_args, "store", None))
+        store = chosen_path(getattr(parsed_args, "store", None), offline=True)
         path = results_path(getattr(parsed_args, "results", None), store)
         names: list[str] = ResultsDatabase(path, wait_seconds=_WAIT_SECONDS).sweeps("arrow")["sweep"].to_pylist()
         return names
