@@ -17,7 +17,7 @@ from lumibot_duckdb.sweeps.search.space import Space
 TRIALS = 200
 _TIMES = 5
 _BACKTESTS = (0.25, 2)
-"""Seconds of backtests, of which Optuna's share is shown: a short daily one, and one like that of `daily_backtest`."""
+"""Optuna's share is shown for backtests of so many seconds: a short one, and one like that of `daily_backtest`."""
 
 _SPACE = Space.of_options(["fast=5:50:5", "slow=20:200:10", "stop=0.01:0.2", "average=sma,ema"], ["fast < slow"])
 _GRID = Space.of_options(["fast=5:50:5", "slow=20:200:10", "stop=0.01:0.2:0.01", "average=sma,ema"], ["fast < slow"])

@@ -44,7 +44,7 @@ class _Position:
 def profits(events: Iterable[Mapping[str, Any]]) -> list[float]:
     """Return the profit of each closed trade after costs, in the order in which they were closed.
 
-    `events` are the rows of Lumibot's log of trade events, of which the columns `TEXTS` and `NUMBERS` are read.
+    `events` are the rows of Lumibot's log of trade events. Only the columns `TEXTS` and `NUMBERS` are read.
 
     A trade begins with the first fill of an asset and ends when the position is closed or turns from long to short, so
     a position that is built up and reduced in steps is one trade. Dividends and financing are not in it, nor are

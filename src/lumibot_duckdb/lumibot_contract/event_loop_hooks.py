@@ -46,7 +46,7 @@ def make_steps_cheaper() -> None:
 
 
 def bind_loaded_names() -> None:
-    """Bind names in Lumibot's modules to what their proxies stand for, as far as it is imported."""
+    """Bind names in Lumibot's modules to what their proxies stand for, where that is imported."""
     from lumibot._lazy_imports import LazyClassMeta, LazyLogger, LazyModule
 
     targets = {LazyModule: _loaded_module, LazyClassMeta: _loaded_class, LazyLogger: _loaded_logger}

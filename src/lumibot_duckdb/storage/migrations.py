@@ -132,7 +132,7 @@ def begin_publication(cursor: StoreCursor, location: str) -> None:
 
 
 def end_publication(cursor: StoreCursor, store_id: str) -> None:
-    """Turn a copy of a snapshot into a store of its own, with an id that no other store has."""
+    """Turn a copy of a snapshot into an independent store, with an id that no other store has."""
     cursor.execute("DELETE FROM {db}.store_meta WHERE key IN (?, ?)", [REPLICA_OF, _PUBLISHED])
     cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'store_id'", [store_id])
 

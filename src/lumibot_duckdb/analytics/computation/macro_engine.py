@@ -19,7 +19,7 @@ _AS_STORED = "second"
 class MacroEngine:
     """Computes indicators with the SQL macros."""
 
-    continues: ClassVar[bool] = False  # DuckDB sums windows in an order of its own
+    continues: ClassVar[bool] = False  # DuckDB sums windows in another order
 
     def __init__(self) -> None:
         self._database = MacroDatabase()

@@ -209,7 +209,7 @@ class CachedSeries:
 
 
 def _trading_days(asset: Asset, start: datetime, end: datetime) -> list[date]:
-    """Return the days of `polygon_helper.get_trading_dates`, of which those of New York are remembered."""
+    """Return the days of `polygon_helper.get_trading_dates`; those of New York are remembered."""
     days = nyse_days(start.date(), end.date()) if asset.asset_type in _TRADED_IN_NEW_YORK else None
     return polygon_helper.get_trading_dates(asset, start, end) if days is None else list(days)
 

@@ -63,7 +63,7 @@ def open_published(given: str, settings: SnapshotSettings, cache: SnapshotCache,
 
 
 def open_snapshot_of(given: str, manifest: bytes, cache: SnapshotCache) -> Path:
-    """Return the local file of the snapshot of a manifest, whatever was published to its location since."""
+    """Return the local file of the snapshot of a manifest, even if others were published to its location since."""
     objects = objects_at(given)
     wanted = read_manifest(manifest, objects.location, migrations.newest())
     return cache.held(wanted) or _once(objects, wanted, cache, None)

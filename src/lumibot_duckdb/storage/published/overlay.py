@@ -72,7 +72,7 @@ def _cloned(source: Path, target: Path) -> bool:
 
 
 def _make_writable(path: Path) -> None:
-    """Turn a copy of a snapshot into a store of its own."""
+    """Turn a copy of a snapshot into an independent store."""
     import duckdb
 
     duck = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "256MB"})

@@ -19,7 +19,7 @@ from lumibot_duckdb.storage.errors import PublishedSnapshotError, SnapshotGoneEr
 from lumibot_duckdb.storage.published.objects import BLOCK, InterruptedReadError, ObjectBody, StoredObject
 
 _PART = 16 * 2**20
-"""Bytes of a part of a multipart upload, of which four are sent at a time."""
+"""Bytes of a part of a multipart upload. Four parts are sent at a time."""
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _ATTEMPTS = 6
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")

@@ -1,4 +1,4 @@
-"""Runs the trials of a sweep, each in a process of its own."""
+"""Runs the trials of a sweep, each in a separate process."""
 
 from __future__ import annotations
 
