@@ -1,0 +1,1 @@
+"""Live trading: records the bars that Lumibot's live sources return, and warms strategies up from the store."""
