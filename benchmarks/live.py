@@ -1,7 +1,7 @@
 """What recording costs a live strategy: the time of its iterations, whatever state the store is in.
 
-The bars are generated, and the broker answers at once, so an iteration takes milliseconds. Each brings a new minute, ten
-times a second: 600 times as many bars as 20 symbols have.
+The bars are generated, and the broker answers at once, so an iteration takes milliseconds. Each brings a new minute,
+ten times a second: 600 times as many bars as 20 symbols have.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lumibot_duckdb.live.live_bars import LiveBars
 
-_SECONDS, _LOCKED_SECONDS = 15.0, 60.0
+_SECONDS, _LOCKED_SECONDS = 12.0, 60.0
 _PAUSE, _BARS = 0.1, 100
 _HOLD = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.readline()"
 
@@ -128,7 +128,8 @@ class _Market:
         """Return the last bars, as a broker does."""
         frame = self.frames[symbol]
         end = _BARS + self._minute % (len(frame) - _BARS)
-        return frame.iloc[end - _BARS : end].copy()
+        bars: pd.DataFrame = frame.iloc[end - _BARS : end].copy()
+        return bars
 
     @staticmethod
     def live_bars(key: Any, bars: pd.DataFrame) -> LiveBars:
