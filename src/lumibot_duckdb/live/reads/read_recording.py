@@ -205,6 +205,7 @@ def _inside(starts: Int64Array, ranges: Sequence[TimeRange]) -> Any:
 
 def _as_stored(bars: pd.DataFrame, destination: Destination) -> pd.DataFrame:
     """Return a copy of bars in the form in which the backtests' source of the provider stores them."""
+    kept: pd.DataFrame
     if destination.columns is None:
         kept = bars.select_dtypes("number").copy()
     else:
@@ -216,4 +217,5 @@ def _as_stored(bars: pd.DataFrame, destination: Destination) -> pd.DataFrame:
 
 def _utc(moment: Any) -> pd.Timestamp:
     stamp = pd.Timestamp(moment)
-    return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+    utc: pd.Timestamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+    return utc
