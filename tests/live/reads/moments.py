@@ -44,7 +44,7 @@ def set_clock(now: dt.datetime, *modules: ModuleType) -> Iterator[SetClock]:
         for module in (shared_bar_cache, *modules):
             for name in ("datetime", "dt"):
                 held = vars(module).get(name)
-                if held is dt.datetime:
+                if held is dt.datetime or hasattr(held, "utcfromtimestamp"):  # the class, or a lazy one
                     patched.enter_context(mock.patch.object(module, name, Told))
                 elif held is not None and hasattr(held, "timedelta"):  # the module `datetime`, or Lumibot's lazy one
                     namespace = SimpleNamespace(**{**vars(dt), "datetime": Told})

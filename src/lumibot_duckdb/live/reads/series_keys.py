@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import asset_read
+from lumibot_duckdb.sources.ccxt.markets import SOURCE as CCXT
+from lumibot_duckdb.sources.ccxt.markets import asset_of
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 from lumibot_duckdb.storage.identity import asset_key
 from lumibot_duckdb.storage.reference.occ import option_of
@@ -90,13 +92,11 @@ def _alpaca(series: Any, contract: Mapping[str, Any]) -> Destination:
 
 
 def _ccxt(series: Any, contract: Mapping[str, Any]) -> Destination:
-    from lumibot_duckdb.sources.ccxt.cache_emulation import SOURCE, asset_of
-
     exchange = contract["exchange"]
     if not exchange:
         raise NotRecordedError("its exchange is not known")
     # A sandbox has other prices than the exchange, on which backtests run.
-    source = "ccxt_sandbox_live" if contract["sandbox"] else SOURCE
+    source = "ccxt_sandbox_live" if contract["sandbox"] else CCXT
     key = SeriesKey(asset_of(series.symbol, exchange), source, canonical_timeframe(series.timestep))
     return Destination(key, adjusted=False, columns=FLOATS, metadata=(("symbol", series.symbol),))
 
