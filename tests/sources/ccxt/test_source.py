@@ -18,7 +18,8 @@ from lumibot.tools import CcxtCacheDB
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.backtesting import CcxtBacktesting, CcxtBacktestingData
 from lumibot_duckdb.sources.ccxt import client as provider_module
-from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, SOURCE, CandleFile, asset_of
+from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, CandleFile
+from lumibot_duckdb.sources.ccxt.markets import SOURCE, asset_of
 from lumibot_duckdb.sources.ccxt.price_rounding import CandleNumbers
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries

@@ -23,12 +23,12 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks, Period
 from lumibot_duckdb.sources.ccxt.candles_view import CandlesView
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
+from lumibot_duckdb.sources.ccxt.markets import SOURCE, asset_of
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
 from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.storage.api import (
     AsOf,
-    AssetKey,
     BarArrays,
     DataStorageInterface,
     EpochSeconds,
@@ -45,7 +45,6 @@ from lumibot_duckdb.windows.ranges_view import clipped
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "ccxt"
 TIMEFRAMES = {"1m": "minute", "1h": "hour", "1d": "day"}
 AS_CACHED = "as_cached"
 """Metadata key of a write with candles from Lumibot's cache: the ranges (epoch seconds) that were imported."""
@@ -356,12 +355,6 @@ class CandleFile:
         open_candles = self.series.open_bars_in(within)
         view = CandlesView(self.series.storage, pin, ranges, open_candles, outline, self._dropped)
         return view if view.facts.rows else None
-
-
-def asset_of(symbol: str, exchange_id: str) -> AssetKey:
-    """Return the asset of a market ("BTC/USDT"); a derivative ("BTC/USDT:USDT") is a crypto future."""
-    base, _, quote = symbol.partition("/")
-    return AssetKey(base, "crypto_future" if ":" in quote else "crypto", quote or None, exchange=exchange_id)
 
 
 def _as_cached(storage: DataStorageInterface, pin: SeriesPin) -> list[TimeRange]:

@@ -14,8 +14,9 @@ from lumibot.tools import ccxt_data_store
 from lumibot.tools.ccxt_data_store import CcxtCacheDB
 
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import DOWNLOAD
-from lumibot_duckdb.sources.ccxt.cache_emulation import SOURCE, TIMEFRAMES, asset_of
+from lumibot_duckdb.sources.ccxt.cache_emulation import TIMEFRAMES
 from lumibot_duckdb.sources.ccxt.client import COLUMNS, SECONDS
+from lumibot_duckdb.sources.ccxt.markets import SOURCE, asset_of
 from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange

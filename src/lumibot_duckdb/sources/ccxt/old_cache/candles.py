@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
-from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, SOURCE, TIMEFRAMES, asset_of
+from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, TIMEFRAMES
 from lumibot_duckdb.sources.ccxt.client import SECONDS
+from lumibot_duckdb.sources.ccxt.markets import SOURCE, asset_of
 from lumibot_duckdb.sources.ccxt.old_cache.names import SUFFIX
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, rounded
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent, CachedBars, LeftOut

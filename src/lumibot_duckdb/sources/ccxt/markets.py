@@ -1,0 +1,13 @@
+"""Under which asset and source the candles of a market are stored."""
+
+from __future__ import annotations
+
+from lumibot_duckdb.storage.api import AssetKey
+
+SOURCE = "ccxt"
+
+
+def asset_of(symbol: str, exchange_id: str) -> AssetKey:
+    """Return the asset of a market ("BTC/USDT"); a derivative ("BTC/USDT:USDT") is a crypto future."""
+    base, _, quote = symbol.partition("/")
+    return AssetKey(base, "crypto_future" if ":" in quote else "crypto", quote or None, exchange=exchange_id)
