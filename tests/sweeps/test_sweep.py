@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from disks import mounted_disk
 from lumibot_duckdb import sweeps
 from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.errors import InvalidResultError, SweepExistsError, SweepNotFoundError
 from lumibot_duckdb.results.records import TrialRecord
-from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError
+from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.sweeps import result_writer
 from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError, SweepRunningError, UnknownParameterError
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
@@ -36,7 +37,11 @@ OPTUNA = pytest.mark.xdist_group("optuna")  # it is imported once
 
 def swept(folder: Path, space: Mapping[str, Any] = SPACE, **others: Any) -> Sweep:
     return sweeps.run(
-        Strategy, space, START, END, results=folder / "found.duckdb", store=folder / "store", **{"jobs": 2, **others}
+        Strategy,
+        space,
+        START,
+        END,
+        **{"results": folder / "found.duckdb", "store": folder / "store", "jobs": 2, **others},
     )
 
 
@@ -285,6 +290,27 @@ def test_a_sweep_runs_in_one_process_at_a_time(fake_trials: FakeTrials, tmp_path
         assert swept(tmp_path, {"x": 1}).name == "Strategy-2"
     assert swept(tmp_path, {"x": 1}, name="mine").status == "complete"
     assert [each.name for each in tmp_path.iterdir() if "running" in each.name] == []
+
+
+def test_a_sweep_that_cannot_be_locked_has_not_begun(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    (tmp_path / "folder.duckdb").write_text("")
+    with pytest.raises(StoreWriteError, match=r"folder.*for the results cannot be created .*--results"):
+        swept(tmp_path, results=tmp_path / "folder.duckdb" / "found.duckdb")
+    with sweep_lock(tmp_path / "found.duckdb", "mine"):
+        (lock,) = tmp_path.glob("*.running")
+    lock.mkdir()
+    with pytest.raises(StoreWriteError, match=r"the sweep mine has not begun: Is a directory"):
+        swept(tmp_path, name="mine")
+    lock.rmdir()
+    with mounted_disk(tmp_path / "disk") as disk:
+        (disk / "filler").write_bytes(b"0" * (32 * 2**20))
+        with (
+            pytest.raises(DiskFullError, match=r"the disk is full, and the sweep mine has not begun"),
+            sweep_lock(disk / "found.duckdb", "mine"),
+        ):
+            pass
+        assert [each.name for each in disk.iterdir()] == ["filler"]
+    assert fake_trials.trials == []
 
 
 def test_what_cannot_work_is_refused_before_anything_runs(fake_trials: FakeTrials, tmp_path: Path) -> None:

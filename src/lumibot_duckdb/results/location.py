@@ -10,6 +10,7 @@ from lumibot_duckdb.storage.location import (
     ENVIRONMENT_VARIABLE,
     check_file,
     default_path,
+    ensure_folder,
     store_path,
 )
 from lumibot_duckdb.storage.published.targets import is_published
@@ -42,6 +43,11 @@ def results_path(results: str | os.PathLike[str] | None = None, store: str | os.
             raise ValueError(f"{os.fspath(results)!r} cannot be a results database: name a file that ends in {_SUFFIX}")
     check_file(path)
     return path
+
+
+def ensure_results_folder(path: Path) -> None:
+    """Create the folder of a results database; raise `StoreWriteError` with a remedy if that fails."""
+    ensure_folder(path, "the results", "--results, results=...")
 
 
 def _is_snapshot(store: str | os.PathLike[str] | None) -> bool:
