@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,6 +22,7 @@ from lumibot_duckdb.sweeps.trials.job import Job
 from lumibot_duckdb.sweeps.trials.messages import OUTPUT, Channel
 from lumibot_duckdb.sweeps.trials.process_safety import kill_group
 from lumibot_duckdb.sweeps.trials.target import PickledTarget, RunnableTarget, ScriptTarget, TargetDescription
+from lumibot_duckdb.sweeps.trials.work_folder import WorkFolder
 
 _NO_BACKTEST = (
     "{target} ended without a call of Strategy.backtest or Strategy.run_backtest. If the call depends on a condition, "
@@ -39,7 +38,8 @@ class TargetProcess:
     """
 
     def __init__(self, target: RunnableTarget, start: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="lumibot-duckdb-sweep-"))
+        self._work_folder = WorkFolder()
+        self.folder = self._work_folder.path
         self.inboxes: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._guard = threading.Lock()
         self._next = 1
@@ -106,7 +106,7 @@ class TargetProcess:
             self._channel.close()
         else:
             self._receiver.join(5)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._work_folder.remove()
 
     # -- its start -----------------------------------------------------------------------------------------------
 
