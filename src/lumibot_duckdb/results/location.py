@@ -13,7 +13,7 @@ from lumibot_duckdb.storage.location import (
     ensure_folder,
     store_path,
 )
-from lumibot_duckdb.storage.published.targets import is_published
+from lumibot_duckdb.storage.published.targets import is_published, objects_at
 
 _SUFFIX = ".duckdb"
 
@@ -23,9 +23,9 @@ def results_path(results: str | os.PathLike[str] | None = None, store: str | os.
 
     Parameters:
         results: A file whose name ends in .duckdb. By default `<name>-results.duckdb` beside the store. If the store
-            is a published snapshot, or its folder cannot be written to, it is `lumibot-results.duckdb` in the folder
-            of the default store.
-        store: The store, if there is no `results`: as for `DuckDBDataStorage`.
+            is a published snapshot, also one with an overlay, or its folder cannot be written to, it is
+            `lumibot-results.duckdb` in the folder of the default store.
+        store: The store, if there is no `results`: as for `DuckDBDataStorage`. A snapshot is not downloaded.
 
     Raises ValueError if results cannot be stored there.
 
@@ -55,7 +55,10 @@ def _is_snapshot(store: str | os.PathLike[str] | None) -> bool:
     given = os.environ.get(ENVIRONMENT_VARIABLE) if store is None else os.fspath(store)
     if not given:
         return False
-    return is_published(given) or snapshot_at(Path(os.path.realpath(store_path(given)))) is not None
+    if is_published(given):
+        objects_at(given)  # raises ValueError for an unusable URL
+        return True
+    return snapshot_at(Path(os.path.realpath(store_path(given)))) is not None
 
 
 def _can_have_files_beside(store: Path) -> bool:
