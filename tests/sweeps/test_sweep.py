@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -20,9 +21,16 @@ from lumibot_duckdb.results.errors import InvalidResultError, SweepExistsError, 
 from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.sweeps import result_writer
-from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError, SweepRunningError, UnknownParameterError
+from lumibot_duckdb.sweeps.errors import (
+    HopelessSweepError,
+    SweepClosedError,
+    SweepError,
+    SweepRunningError,
+    UnknownParameterError,
+)
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
 from lumibot_duckdb.sweeps.resuming import ChangedSweepError
+from lumibot_duckdb.sweeps.search.dimensions import Interval
 from lumibot_duckdb.sweeps.search.errors import SearchError
 from lumibot_duckdb.sweeps.sweep import Sweep
 from lumibot_duckdb.sweeps.sweep_lock import sweep_lock
@@ -270,6 +278,90 @@ def test_failed_trials_are_kept_unless_they_are_to_run_again(fake_trials: FakeTr
     swept(tmp_path, name="Strategy-1", resume=True, retry_failed=True)
     assert sorted(each.number for each in fake_trials.trials) == [1, 2, 3, 4]
     assert {each.status for number, each in stored(tmp_path).items() if number != 5} == {"complete"}
+
+
+LARGE: dict[str, Any] = {"x": range(40)}
+
+
+def test_a_sweep_whose_first_trials_all_fail_alike_is_stopped(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    fake_trials.run = lambda trial: record(trial.values, status="failed", error="KeyError: 'symbl'")
+    with pytest.raises(HopelessSweepError) as raised:
+        swept(tmp_path, LARGE)
+    assert re.match(
+        r"the first 1[0-4] trials all failed with the same error, .*: KeyError: 'symbl'\.", str(raised.value)
+    )
+    assert "results show Strategy-1 --trial 1 " in str(raised.value)
+    assert 10 <= len(fake_trials.trials) <= 14
+    assert sorted(stored(tmp_path)) == sorted(each.number for each in fake_trials.trials)
+    assert Sweep("Strategy-1", tmp_path / "found.duckdb").status == "failed"
+    assert not fake_trials.closed.is_set(), "trials that run are waited for"
+
+    before = len(fake_trials.trials)
+    fake_trials.trials.clear()
+    sweep = swept(tmp_path, LARGE, name="Strategy-1", resume=True, keep_going=True)
+    assert (sweep.status, len(sweep.records), len(fake_trials.trials)) == ("complete", 40, 40 - before)
+
+
+@pytest.mark.parametrize(
+    ("one", "others"),
+    [
+        ({"error": "ValueError: 1"}, {"error": "ValueError: 2"}),
+        ({"status": "complete"}, {"error": "ValueError: 2"}),
+        ({"status": "pruned"}, {"status": "timeout"}),
+        ({"status": "crashed", "error": "killed"}, {"status": "memory", "error": "killed"}),
+    ],
+)
+def test_trials_that_differ_do_not_stop_a_sweep(
+    fake_trials: FakeTrials, tmp_path: Path, one: dict[str, Any], others: dict[str, Any]
+) -> None:
+    def run(trial: Trial) -> TrialRecord:
+        return record(trial.values, **{"status": "failed", **(one if trial.number == 3 else others)})
+
+    fake_trials.run = run
+    assert len(swept(tmp_path, LARGE).records) == 40
+
+
+def test_failures_after_an_earlier_run_do_not_stop_a_sweep(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    interrupted_after(3, fake_trials)
+    with pytest.raises(KeyboardInterrupt):
+        swept(tmp_path, LARGE)
+    fake_trials.run = lambda trial: record(trial.values, status="failed", error="the server is gone")
+    assert len(swept(tmp_path, LARGE, name="Strategy-1", resume=True).records) == 40
+
+
+def test_limits_that_all_trials_exceed_stop_a_sweep(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    fake_trials.run = lambda trial: record(trial.values, status="memory", error=f"it needed {trial.number} MB")
+    with pytest.raises(HopelessSweepError, match="they needed more than --memory allows"):
+        swept(tmp_path, LARGE, jobs=1)
+    assert len(stored(tmp_path)) == 11  # the next one starts before the results of one are looked at
+
+
+@OPTUNA
+@pytest.mark.parametrize("kind", ["random", "optuna"])
+def test_a_finished_search_is_extended(fake_trials: FakeTrials, tmp_path: Path, kind: str) -> None:
+    options: dict[str, Any] = {"search": kind, "jobs": 1, "name": "mine"}
+    space = {"x": range(30), "y": Interval(0.0, 1.0)}
+    swept(tmp_path, space, trials=8, **options)
+    before = stored(tmp_path, "mine")
+    fake_trials.trials.clear()
+    sweep = swept(tmp_path, space, trials=20, resume=True, **options)
+    assert [each.number for each in fake_trials.trials] == list(range(9, 21))
+    after = stored(tmp_path, "mine")
+    assert {number: after[number] for number in before} == before
+    assert len({(each.parameters["x"], each.parameters["y"]) for each in after.values()}) == 20
+    assert (sweep.status, sweep.database.sweep("mine").record.settings["trials"]) == ("complete", 20)
+    with pytest.raises(ChangedSweepError, match="trials was 20 and is now 8"):
+        swept(tmp_path, space, trials=8, resume=True, **options)
+    if kind == "random":
+        at_once = swept(tmp_path, space, **{**options, "trials": 20, "name": "at-once"})
+        assert [each.parameters for each in at_once.records.values()] == [each.parameters for each in after.values()]
+
+
+def test_the_windows_of_a_walk_forward_sweep_are_not_extended(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"search": "random", "walk_forward": "train=12M,test=6M", "name": "mine"}
+    swept(tmp_path, {"x": range(30)}, trials=3, **options)
+    with pytest.raises(ChangedSweepError, match="trials was 3 and is now 5"):
+        swept(tmp_path, {"x": range(30)}, trials=5, resume=True, **options)
 
 
 def test_a_record_without_the_values_of_its_trial_gets_them(fake_trials: FakeTrials, tmp_path: Path) -> None:

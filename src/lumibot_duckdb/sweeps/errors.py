@@ -26,6 +26,10 @@ class UnknownParameterError(TargetError):
     """A trial sets a parameter that the strategy does not have."""
 
 
+class HopelessSweepError(SweepError):
+    """The first trials of a sweep all failed with the same error, so it was stopped. They are stored."""
+
+
 class SweepRunningError(SweepError):
     """Another process runs the sweep."""
 
