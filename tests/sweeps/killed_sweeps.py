@@ -86,7 +86,8 @@ class RealSweep:
         for number, record in records.items():
             assert record.status == "complete", record.error
             curves = [
-                each[number].drop(columns="number").to_csv(index=False) if number in each else "" for each in (equity, trades)
+                each[number].drop(columns="number").to_csv(index=False) if number in each else ""
+                for each in (equity, trades)
             ]
             found[tuple(record.parameters[name] for name in searched)] = (record.statistics, *curves)
         assert len(found) == len(records)
@@ -103,7 +104,7 @@ def server_of(sweep: subprocess.Popen[str]) -> psutil.Process | None:
 
 def kill_something(sweep: subprocess.Popen[str], numbers: random.Random) -> str:
     """Kill a trial, less often the server, and sometimes the sweep; return what was killed."""
-    what = numbers.choices(["trial", "server", "sweep"], [8, 2, 1])[0]
+    what = numbers.choices(["trial", "server", "sweep"], [10, 2, 1])[0]
     try:
         server = server_of(sweep)
         trials = [] if server is None else server.children()

@@ -481,13 +481,25 @@ def test_records_wait_while_another_program_has_the_results_open(
     assert busy.written == [1, 2, 3]
 
 
-def test_not_too_many_records_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Busy(monkeypatch, 10**6, StoreBusyError("in use"))
+def test_not_too_many_records_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then the sweep waits, but not forever. An interrupted sweep does not wait."""
+    busy = Busy(monkeypatch, 300, StoreBusyError("in use."))
     writer = ResultWriter(tmp_path / "found.duckdb", "mine")
     for number in range(1, 201):
         writer.add([(number, record({}))])
+    assert (busy.calls, busy.written) == (100, [])
+    writer.add([(201, record({}))])
+    assert busy.written == list(range(1, 202))
+    assert caplog.messages == ["in use. Trials are kept in memory until then"]
+    busy.calls = 10**9
+    writer.add([(202, record({}))])
     with pytest.raises(StoreBusyError):
-        writer.add([(201, record({}))])
+        writer.flush(longest_wait=0)
+    monkeypatch.setattr(result_writer, "_LONGEST_WAIT", 0.01)
+    with pytest.raises(StoreBusyError):
+        writer.flush()
 
 
 def test_a_full_disk_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

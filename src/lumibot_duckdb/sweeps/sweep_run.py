@@ -98,7 +98,7 @@ class SweepRun:
             complete = False
         except BaseException:
             with suppress(StorageError):
-                self._writer.flush()
+                self._writer.flush(longest_wait=0)
             with suppress(StorageError):
                 self._database.finish_sweep(self.record.name, "failed")
             raise
@@ -169,7 +169,7 @@ class SweepRun:
         self._writer.add([(queue.joined_number, joined)])
 
     def _end(self, status: SweepStatus) -> None:
-        self._writer.flush()
+        self._writer.flush(longest_wait=0)  # there is something to write only after Ctrl-C, where nobody wants to wait
         self._database.finish_sweep(self.record.name, status)
 
     @property
