@@ -120,12 +120,14 @@ def kill_something(sweep: subprocess.Popen[str], numbers: random.Random) -> str:
 def run_while_killing(sweep: RealSweep, numbers: random.Random, kills: int, pause: tuple[float, float]) -> list[str]:
     """Run a sweep, and resume it whenever it was killed, until so many processes have been killed. It then continues.
 
-    Nothing is killed before the first trial is stored. Returns what was killed.
+    Nothing is killed before the first trial is stored. A script that is killed before its backtest ends the sweep, too,
+    if that is at its beginning, or again and again. Returns what was killed.
     """
     killed: list[str] = []
     process = sweep.start("--keep-going")
-    while len(killed) < kills and (process.poll() is None or process.returncode < 0):
+    while len(killed) < kills and process.poll() != 0:
         if process.poll() is not None:
+            assert process.returncode < 0 or "was killed by SIGKILL" in sweep.output().splitlines()[-1], sweep.output()
             process = sweep.start("--keep-going", "--resume", "--retry-failed")
             continue
         time.sleep(numbers.uniform(*pause))

@@ -22,6 +22,10 @@ class TargetError(SweepError):
         return str(self.args[0])
 
 
+class TargetKilledError(TargetError):
+    """The script was killed before its backtest."""
+
+
 class UnknownParameterError(TargetError):
     """A trial sets a parameter that the strategy does not have."""
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from lumibot_duckdb.comparison.redaction import known_secrets
 from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
-from lumibot_duckdb.sweeps.errors import TargetError
+from lumibot_duckdb.sweeps.errors import TargetError, TargetKilledError
 from lumibot_duckdb.sweeps.trials.job import Job
 from lumibot_duckdb.sweeps.trials.messages import OUTPUT, Channel
-from lumibot_duckdb.sweeps.trials.process_safety import kill_group
+from lumibot_duckdb.sweeps.trials.process_safety import kill_group, killed_by
 from lumibot_duckdb.sweeps.trials.target import PickledTarget, RunnableTarget, ScriptTarget, TargetDescription
 from lumibot_duckdb.sweeps.trials.work_folder import WorkFolder
 
@@ -143,9 +143,9 @@ class TargetProcess:
             message = self._channel.receive_first()
         except EOFError:
             code = self._process.wait()
-            raise TargetError(
-                f"{_name_of(target)} ended with code {code} before its backtest", self._output()
-            ) from None
+            kind = TargetKilledError if code < 0 else TargetError
+            how = killed_by(code) if code < 0 else f"ended with code {code}"
+            raise kind(f"{_name_of(target)} {how}, before its backtest", self._output()) from None
         if "broken" in message:
             raise _why_broken(target, **message["broken"])
         return _described(**message["ready"])
