@@ -158,7 +158,7 @@ def _waiting_process(place: _Place) -> TargetProcess | None:
         for process in list(_processes.get(place, [])):
             if process.has_ended and not process.is_taken:
                 _processes[place].remove(process)
-                process.close()
+                process.discard()
             elif not process.is_taken:
                 process.is_taken = not process.description.is_forked
                 return process

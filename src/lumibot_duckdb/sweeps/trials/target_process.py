@@ -44,6 +44,7 @@ class TargetProcess:
         self._guard = threading.Lock()
         self._next = 1
         self._is_lost = False
+        self._is_discarded = False
         self._receiver: threading.Thread | None = None
         self.is_taken = False
         self.is_closed = False
@@ -91,11 +92,16 @@ class TargetProcess:
                 self._channel.send(kill=number)
 
     def close(self) -> None:
-        """End the process and its trials, and remove its files."""
+        """End the process and its trials, which do not run again, and remove its files."""
+        self.is_closed = True
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what is left of a process that has ended by itself. Its trials may run again in another one."""
         with self._guard:
-            if self.is_closed:
+            if self._is_discarded:
                 return
-            self.is_closed = True
+            self._is_discarded = True
             os.close(self._lifeline)
         try:
             self._process.wait(5)
