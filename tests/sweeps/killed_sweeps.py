@@ -103,15 +103,15 @@ def server_of(sweep: subprocess.Popen[str]) -> psutil.Process | None:
 
 
 def kill_something(sweep: subprocess.Popen[str], numbers: random.Random) -> str:
-    """Kill a trial, less often the server, and sometimes the sweep; return what was killed."""
+    """Kill a trial, less often the server, and sometimes the sweep; return what was killed, "" if no trial runs."""
     what = numbers.choices(["trial", "server", "sweep"], [10, 2, 1])[0]
     try:
         server = server_of(sweep)
         trials = [] if server is None else server.children()
-        victims = {"trial": trials, "server": [server] if server else [], "sweep": [psutil.Process(sweep.pid)]}[what]
-        if not victims:
+        if server is None or not trials:
             return ""
-        numbers.choice(victims).kill()
+        victim = {"trial": numbers.choice(trials), "server": server, "sweep": psutil.Process(sweep.pid)}[what]
+        victim.kill()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return ""
     return what
@@ -131,7 +131,7 @@ def run_while_killing(sweep: RealSweep, numbers: random.Random, kills: int, paus
             process = sweep.start("--keep-going", "--resume", "--retry-failed")
             continue
         time.sleep(numbers.uniform(*pause))
-        if process.poll() is None and sweep.statuses():
+        if process.poll() is None and (killed or sweep.statuses()):
             killed += filter(None, [kill_something(process, numbers)])
     process.wait(600)
     return killed

@@ -82,7 +82,7 @@ def test_200_trials_whose_processes_are_killed_at_random(
     environment = {"TMPDIR": str(tmp_path / "temporary")}
     options = [*DAYS, "--random", "200", "--seed", str(seed), "--jobs", "2"]
     sweep = RealSweep(SCRIPTS / "crossover.py", options, tmp_path / "killed", environment)
-    killed = run_while_killing(sweep, random.Random(seed), kills=30, pause=(0.0, 0.2))
+    killed = run_while_killing(sweep, random.Random(seed), kills=40, pause=(0.1, 0.4))
     print(killed, sweep.statuses())
     assert len(killed) >= 15
     sweep.finish()
