@@ -153,8 +153,16 @@ class ResultsDatabase:
                 rows = trial_rows(sweep, new.items())
             _insert_trials(cursor, sweep, rows, new.items())
 
+    def resume_sweep(self, record: SweepRecord) -> None:
+        """Store that a sweep runs again, with the settings of the record: a search may have more trials than before."""
+        settings = sweep_row(record, "sweep")["settings"]
+        with self._file.write() as cursor:
+            self._require(cursor, record.name)
+            update = "UPDATE {db}.sweeps SET status = 'running', ended = NULL, settings = ? WHERE sweep = ?"
+            cursor.execute(update, [settings, record.name])
+
     def finish_sweep(self, sweep: str, status: SweepStatus = "complete") -> None:
-        """Store how a sweep ended; "running" if it is resumed."""
+        """Store how a sweep ended."""
         if status not in get_args(SweepStatus):
             raise InvalidResultError(
                 f"{status!r} is not how a sweep ends; use one of {', '.join(get_args(SweepStatus))}"

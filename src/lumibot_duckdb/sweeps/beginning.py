@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from lumibot_duckdb import clock
@@ -79,7 +79,8 @@ def begun(plan: SweepPlan, examination: Examination, *, resume: bool) -> Iterato
             return
         earlier = database.sweep(name).record
         check_unchanged(earlier, record)
-        yield Begun(database, earlier, database.records(name), is_resumed=True)
+        extended = {**earlier.settings, "trials": record.settings["trials"]}
+        yield Begun(database, replace(earlier, settings=extended), database.records(name), is_resumed=True)
 
 
 def _taken_name(stack: ExitStack, plan: SweepPlan, database: ResultsDatabase, *, resume: bool) -> str:
