@@ -21,6 +21,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "indicators": ("indicators",),
     "frame_record": ("frame_record",),
     "comparison": ("run_recording",),
+    "live_session": ("live_session",),
     "sweeps": ("run_recording", "sweeps"),
     "stored_provider": ("stored_provider",),
     "polygon_cache": ("old_caches:POLYGON",),
