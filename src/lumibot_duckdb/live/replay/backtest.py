@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import wraps
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -86,7 +89,7 @@ def backtest_session(
 
     observe_runs(begin)
     try:
-        with environment_of({"MARKET": settings["market"]} if "market" in settings else {}):
+        with environment_of({"MARKET": settings["market"]} if "market" in settings else {}), _without_input_files():
             strategy.run_backtest(
                 source,
                 start,
@@ -103,3 +106,28 @@ def backtest_session(
     if collected.error is not None:
         raise collected.error
     return collected.tables()
+
+
+@contextmanager
+def _without_input_files() -> Iterator[None]:
+    """Let Lumibot write its record of a backtest's bars into a temporary folder, and not among the user's logs."""
+    from lumibot.backtesting import data_provenance, market_input_evidence
+
+    from lumibot_duckdb.sources.shared.replacing import replaced
+
+    with ExitStack() as replacing:
+        folder = replacing.enter_context(TemporaryDirectory())
+        for module, name in (
+            (data_provenance, "write_backtest_data_provenance"),
+            (market_input_evidence, "write_market_input_evidence"),
+        ):
+            replacing.enter_context(replaced(module, name, _redirected(getattr(module, name), folder)))
+        yield
+
+
+def _redirected(write: Any, folder: str) -> Any:
+    @wraps(write)
+    def redirected(source: Any, directory: Any = None, **settings: Any) -> Any:
+        return write(source, folder, **settings)
+
+    return redirected

@@ -56,7 +56,7 @@ class OrderPair:
         if self.live is None or self.backtest is None or self.live.price is None or self.backtest.price is None:
             return None
         difference = self.live.price - self.backtest.price
-        return difference if self.live.is_buy else -difference
+        return (difference if self.live.is_buy else -difference) + 0.0  # not -0.0
 
     @property
     def cost(self) -> float | None:

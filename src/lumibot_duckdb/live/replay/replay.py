@@ -143,7 +143,7 @@ def replay_session(
             notes.append(f"The store has no {bars.timeframe} bars of {', '.join(bars.missing)}.")
     from lumibot_duckdb.live.replay.backtest import backtest_session
 
-    backtest = backtest_session(chosen, kind, first, last, stored.record.settings, _budget(live))
+    backtest = _until(last, backtest_session(chosen, kind, first, last, stored.record.settings, _budget(live)))
     within = timedelta(microseconds=Iterations.of(backtest).step * 3 // 2)
     return Replay(
         session=stored,
@@ -204,6 +204,16 @@ def _own_bars(
         storage, assets=assets, timestep=bars.timeframe, adjustment=adjustment, as_of=as_of
     )
     return kind, bars
+
+
+def _until(last: datetime, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Leave out what a backtest requested and ordered after the end of the session. Its last orders may still fill."""
+    import pyarrow.compute as pc
+
+    kept = dict(tables)
+    for name in ("live_requests", "live_orders", "equity"):
+        kept[name] = kept[name].filter(pc.less_equal(kept[name]["time"], pa.scalar(last, kept[name]["time"].type)))
+    return kept
 
 
 def _budget(live: Mapping[str, pa.Table]) -> float:
