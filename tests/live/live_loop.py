@@ -1,4 +1,4 @@
-"""Lumibot's real live loop without an account: a broker that fills market orders at once, on a market with its own clock.
+"""Lumibot's real live loop without an account: a broker that fills market orders at once, on a market with a clock.
 
 `stepped` runs a strategy in Lumibot's executor, minute after minute of the market, without waiting. `real_time` runs it
 in Lumibot's `Trader`, with its scheduler and its threads.
@@ -6,10 +6,8 @@ in Lumibot's `Trader`, with its scheduler and its threads.
 
 from __future__ import annotations
 
-import math
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from threading import Timer, current_thread, main_thread
@@ -97,12 +95,12 @@ class MarketData(DataSource):
     def get_chains(self, asset: Asset, quote: Asset | None = None) -> dict[Any, Any]:
         return {}
 
-    def get_last_price(self, asset: Asset, quote: Any = None, exchange: Any = None) -> float:
-        return self.market.price(asset.symbol)
+    def get_last_price(self, asset: Any, quote: Any = None, exchange: Any = None) -> float:
+        return self.market.price(_base(asset).symbol)
 
     def get_historical_prices(
         self,
-        asset: Asset,
+        asset: Any,
         length: int,
         timestep: str = "",
         timeshift: Any = None,
@@ -110,8 +108,12 @@ class MarketData(DataSource):
         exchange: Any = None,
         include_after_hours: bool = True,
     ) -> Bars:
-        frame = self.market.bars(asset.symbol, length).tz_convert(NEW_YORK)
-        return Bars(frame.copy(), self.SOURCE, asset, raw=frame, quote=quote)
+        frame = self.market.bars(_base(asset).symbol, length).tz_convert(NEW_YORK)
+        return Bars(frame.copy(), self.SOURCE, _base(asset), raw=frame, quote=quote)
+
+
+def _base(asset: Any) -> Any:
+    return asset[0] if isinstance(asset, tuple) else asset
 
 
 class MarketBroker(Broker):
@@ -123,7 +125,13 @@ class MarketBroker(Broker):
         self.held: dict[str, float] = {}
         self.prices: Callable[[str], float] = market.price
         self._number = 0
-        super().__init__("market", data_source=MarketData(market), connect_stream=False, config={"MARKET": "24/7"})
+        super().__init__(
+            "market",
+            data_source=MarketData(market),
+            connect_stream=False,
+            start_orders_thread=False,
+            config={"MARKET": "24/7"},
+        )
 
     def _get_balances_at_broker(self, quote_asset: Asset, strategy: Any) -> tuple[float, float, float]:
         held = sum(quantity * self.prices(symbol) for symbol, quantity in self.held.items())
@@ -144,9 +152,7 @@ class MarketBroker(Broker):
         return order
 
     def _pull_positions(self, strategy: Any) -> list[Position]:
-        return [
-            Position(strategy.name, Asset(symbol), quantity) for symbol, quantity in self.held.items() if quantity
-        ]
+        return [Position(strategy.name, Asset(symbol), quantity) for symbol, quantity in self.held.items() if quantity]
 
     def _pull_position(self, strategy: Any, asset: Asset) -> Position | None:
         return next((each for each in self._pull_positions(strategy) if each.asset == asset), None)
@@ -186,8 +192,7 @@ def stepped(
             executor._on_trading_iteration()
 
     executor._run_trading_session = session
-    with pytz_market(market):
-        executor.run()
+    executor.run()
     return strategy
 
 
@@ -204,11 +209,3 @@ def real_time(strategy: Any, seconds: float) -> None:
         stop.cancel()
         if before is not None:
             signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def pytz_market(market: Market) -> Iterator[None]:
-    yield
-
-
-__all__ = ["MINUTE", "Market", "MarketBroker", "MarketData", "math", "real_time", "stepped"]

@@ -42,6 +42,7 @@ BeginRun = Callable[[Any], "Observer | None"]
 """Returns the observer of a strategy that begins to run; None if it is not observed."""
 
 _installing = Lock()
+_installed = False
 _begins: list[BeginRun] = []
 _observers: dict[int, Observer] = {}
 
@@ -58,9 +59,11 @@ def observe_runs(begin: BeginRun) -> None:
 
     Raises what importing Lumibot raises. The caller checks the contract ("live_session").
     """
+    global _installed
     with _installing:
-        if not _begins:
+        if not _installed:
             _install()
+            _installed = True
         _begins.append(begin)
 
 

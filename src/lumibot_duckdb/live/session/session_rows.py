@@ -117,7 +117,7 @@ def _changes(bars: pa.Table) -> Mapping[int, tuple[Any, ...]]:
     times, gone = plain["time"].to_numpy(), plain["gone"].to_numpy()
     values = np.column_stack([plain[name].to_numpy() for name in PRICES]) if len(plain) else np.empty((0, len(PRICES)))
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    ends = [*starts[1:], len(numbers)]
+    ends = np.append(starts, len(numbers))[1:]
     return {
         int(numbers[start]): (times[start:end], values[start:end].astype(float), gone[start:end].astype(bool))
         for start, end in zip(starts, ends, strict=True)
