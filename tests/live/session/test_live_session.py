@@ -47,15 +47,22 @@ def traded(strategy: type[Strategy], market: Market, steps: int = 30, **more: An
     return stepped(strategy, market, START + 60 * MINUTE, steps, risk_free_rate=0.0, benchmark_asset=None, **more)
 
 
+class Overwriting(Crossing):
+    """Changes the frames that it gets, once it has seen them."""
+
+    def used(self, frame: Any) -> None:
+        frame["close"] = 0.0
+
+
 def test_what_the_strategy_saw_and_did_is_stored(recorded: Callable[..., SessionRecording]) -> None:
     recording = recorded(command="crossing.py --key key-of-a-broker-123", store="bars.duckdb")
-    strategy = traded(Crossing, Market(START, 200))
+    strategy = traded(Overwriting, Market(START, 200))
     sessions = LiveSessions(recording.path)
-    stored, tables = sessions.session("Crossing-live"), sessions.tables("Crossing-live")
+    stored, tables = sessions.session("Overwriting-live"), sessions.tables("Overwriting-live")
     assert (stored.status, stored.lost, stored.record.store) == ("complete", 0, "bars.duckdb")
     assert stored.record.settings["parameters"] == {"length": 10, "api_key": "[hidden]"}
     assert stored.record.settings["market"] == "24/7"
-    assert stored.record.settings["class"] == "Crossing"
+    assert stored.record.settings["class"] == "Overwriting"
 
     found = list(rebuilt_frames(tables["live_requests"], tables["live_bars"]))
     assert [row["method"] for row, _ in found] == ["history", "last_price"] * 30

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lumibot_duckdb.live.replay.errors import ReplayError
-from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, SeriesInfo, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import AsOf, AssetKey, DataStorageInterface, SeriesInfo, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import canonical_timeframe, timeframe_unit
 
 _LIVE = "_live"
@@ -18,11 +21,32 @@ _UNITS = ("minute", "hour", "day")
 
 @dataclass(frozen=True)
 class RecordedBars:
-    """The series of a replay, which all have one timeframe, and the names of assets without one."""
+    """The series of a replay by the names of their assets, which all have one timeframe; and names without a series."""
 
     timeframe: str
-    series: tuple[SeriesKey, ...]
+    named: Mapping[str, SeriesKey]
     missing: tuple[str, ...]
+
+    @property
+    def series(self) -> tuple[SeriesKey, ...]:
+        """All series, each once."""
+        return tuple(dict.fromkeys(self.named.values()))
+
+
+@dataclass(frozen=True)
+class StoredTimes:
+    """The starts of stored bars in microseconds, by the names of their assets."""
+
+    timeframe: str
+    times: Mapping[str, NDArray[np.int64]]
+
+    def of(self, asset: str, timestep: str) -> NDArray[np.int64] | None:
+        """Return those of an asset; None if bars of a timestep are not those that are stored."""
+        try:
+            is_stored = canonical_timeframe(timestep or self.timeframe) == self.timeframe
+        except ValueError:
+            return None
+        return self.times.get(asset) if is_stored else None
 
 
 def recorded_bars(
@@ -53,7 +77,7 @@ def recorded_bars(
     for timeframe in _by_preference({info.key.timeframe for info in series}, _needs_days_only(tables["live_requests"])):
         offered = [info for info in series if info.key.timeframe == timeframe]
         chosen = {name: _best([info for info in offered if _is_named(info.key.asset, name)], span) for name in names}
-        found = tuple(dict.fromkeys(info.key for info in chosen.values() if info is not None))
+        found = {name: info.key for name, info in chosen.items() if info is not None}
         if found:
             return RecordedBars(timeframe, found, tuple(name for name, info in chosen.items() if info is None))
     of = f" from {source}" if source else ""
@@ -61,6 +85,32 @@ def recorded_bars(
         f"the store has no bars{of} of what this session requested ({', '.join(names[:5]) or 'nothing'}): "
         "record them (run --live), download them with a backtest, or name the store (--store)"
     )
+
+
+def stored_times(
+    storage: DataStorageInterface, bars: RecordedBars, tables: Mapping[str, pa.Table], as_of: AsOf | None
+) -> StoredTimes:
+    """Return which bars of a session's requests are stored. Lumibot fills gaps, so a backtest does not tell."""
+    import pandas as pd
+    import pyarrow.compute as pc
+
+    requests = tables["live_requests"]
+    first, last = pc.min(requests["first_bar"]).as_py(), pc.max(requests["last_bar"]).as_py()
+    if first is None or last is None:
+        return StoredTimes(bars.timeframe, {})
+    times = {}
+    for name, key in bars.named.items():
+        frame = storage.get_historical_prices(
+            key.asset,
+            first,
+            last + timedelta(microseconds=1),
+            key.timeframe,
+            key.source,
+            adjustment=key.adjustment,
+            as_of=as_of,
+        )
+        times[name] = np.array(pd.DatetimeIndex(frame.index).as_unit("us").asi8)
+    return StoredTimes(bars.timeframe, times)
 
 
 def _asset_names(tables: dict[str, pa.Table]) -> list[str]:
@@ -91,7 +141,7 @@ def _is_named(asset: AssetKey, name: str) -> bool:
     if asset.expiration is not None:
         parts.append(asset.expiration.isoformat())
     if asset.strike is not None:
-        parts.append(str(float(asset.strike)))
+        parts.append(f"{asset.strike:.15g}")
     if asset.right is not None:
         parts.append(asset.right)
     own = " ".join(parts)

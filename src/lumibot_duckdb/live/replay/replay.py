@@ -25,7 +25,7 @@ from lumibot_duckdb.live.replay.requests import (
 from lumibot_duckdb.results.live_sessions import LiveSessions
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.live.replay.recorded_bars import RecordedBars
+    from lumibot_duckdb.live.replay.recorded_bars import RecordedBars, StoredTimes
     from lumibot_duckdb.results.live_records import StoredSession
     from lumibot_duckdb.storage.api import AsOf, DataStorageInterface
 
@@ -134,10 +134,10 @@ def replay_session(
     first, last = _span(session, live)
     chosen = _strategy(strategy, stored, arguments)
     notes = [*_notes(stored, live)]
-    kind = data_source
+    kind, times = data_source, None
     names: tuple[str, ...] = (getattr(data_source, "__name__", str(data_source)),)
     if data_source is None:
-        kind, bars = _own_bars(live, (first, last), store or stored.record.store, source, adjustment, as_of)
+        kind, bars, times = _own_bars(live, (first, last), store or stored.record.store, source, adjustment, as_of)
         names = tuple(key.label() for key in bars.series)
         if bars.missing:
             notes.append(f"The store has no {bars.timeframe} bars of {', '.join(bars.missing)}.")
@@ -150,7 +150,7 @@ def replay_session(
         first=first,
         last=last,
         source=names,
-        requests=tuple(compare_requests(live, backtest)),
+        requests=tuple(compare_requests(live, backtest, times)),
         orders=tuple(pair_orders(orders_of(live), orders_of(backtest), within)),
         equity=compare_equity(live, backtest),
         notes=tuple(notes),
@@ -186,11 +186,11 @@ def _own_bars(
     source: str | None,
     adjustment: str | None,
     as_of: AsOf | None,
-) -> tuple[Any, RecordedBars]:
-    """Return the class of the data source that reads the recorded series, and these series."""
+) -> tuple[Any, RecordedBars, StoredTimes]:
+    """Return the class of the data source that reads the recorded series, these series, and which bars they have."""
     from lumibot_duckdb.backtesting import PandasDataBacktesting
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
-    from lumibot_duckdb.live.replay.recorded_bars import recorded_bars
+    from lumibot_duckdb.live.replay.recorded_bars import recorded_bars, stored_times
     from lumibot_duckdb.storage.api import TimeRange
     from lumibot_duckdb.storage.times import epoch_seconds
 
@@ -203,7 +203,7 @@ def _own_bars(
     kind = PandasDataBacktesting.using(
         storage, assets=assets, timestep=bars.timeframe, adjustment=adjustment, as_of=as_of
     )
-    return kind, bars
+    return kind, bars, stored_times(storage, bars, live, as_of)
 
 
 def _until(last: datetime, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from lumibot_duckdb.live.replay.recorded_bars import StoredTimes
 from lumibot_duckdb.live.session.events import PRICES, SeenFrame
 from lumibot_duckdb.live.session.observer import LAST_PRICE
 from lumibot_duckdb.live.session.session_rows import rebuilt_frames
@@ -43,6 +45,8 @@ EXPLANATIONS: Mapping[str, str] = {
     INCOMPLETE: "some rows of the session were lost",
 }
 """All outcomes with what they mean, the best first."""
+_OUTCOMES = {"different": DIFFERENT, "missing": MISSING, "extra": EXTRA, "late": LATE, "unfinished": UNFINISHED}
+"""The outcome of a request for each count that is not zero, the first one that counts first."""
 EXPECTED = (EQUAL, UNFINISHED, PRICE)
 """Outcomes that any live session has."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -96,11 +100,15 @@ class RequestComparison:
 _Made = tuple[dict[str, Any], "SeenFrame | None"]
 
 
-def compare_requests(live: Mapping[str, pa.Table], backtest: Mapping[str, pa.Table]) -> list[RequestComparison]:
+def compare_requests(
+    live: Mapping[str, pa.Table], backtest: Mapping[str, pa.Table], stored: StoredTimes | None = None
+) -> list[RequestComparison]:
     """Return the requests of a session beside those of its backtest, in the order of the session.
 
     A request belongs to the iteration of the backtest that began last before it. Within an iteration, equal requests
     are paired in their order. Requests that only the backtest made come last.
+
+    With the times of `stored` bars, a bar that Lumibot made up in the backtest to fill a gap counts as missing.
     """
     iterations = Iterations.of(backtest)
     theirs = list(rebuilt_frames(live["live_requests"], live["live_bars"]))
@@ -112,7 +120,7 @@ def compare_requests(live: Mapping[str, pa.Table], backtest: Mapping[str, pa.Tab
     found = []
     for row, frame in theirs:
         other = ours.pop(_place(row, iterations.before(row["time"]), counts), None)
-        found.append(_unmatched(row, UNMATCHED) if other is None else _compared(row, frame, *other))
+        found.append(_unmatched(row, UNMATCHED) if other is None else _compared(row, frame, *other, stored))
     return found + [_unmatched(row, ONLY_BACKTEST) for row, _ in ours.values()]
 
 
@@ -162,7 +170,11 @@ def _unmatched(row: Mapping[str, Any], outcome: str) -> RequestComparison:
 
 
 def _compared(
-    live: Mapping[str, Any], seen: SeenFrame | None, backtest: Mapping[str, Any], known: SeenFrame | None
+    live: Mapping[str, Any],
+    seen: SeenFrame | None,
+    backtest: Mapping[str, Any],
+    known: SeenFrame | None,
+    stored: StoredTimes | None,
 ) -> RequestComparison:
     about = {
         **{name: live[name] for name in ("method", "asset", "timestep", "length", "bars")},
@@ -181,33 +193,41 @@ def _compared(
         if live["bars"] is None:
             return RequestComparison(EXTRA, **about, extra=backtest["bars"])
         return RequestComparison(INCOMPLETE, **about)
-    return RequestComparison(**about, **_differences(seen, known, live["time"], live["timestep"]))
+    times = None if stored is None else stored.of(live["asset"], live["timestep"])
+    return RequestComparison(**about, **_differences(seen, known, times, live["time"], live["timestep"]))
 
 
-def _differences(seen: SeenFrame, known: SeenFrame, now: int, timestep: str) -> dict[str, Any]:
+def _differences(
+    seen: SeenFrame, known: SeenFrame, stored: NDArray[np.int64] | None, now: int, timestep: str
+) -> dict[str, Any]:
     """Compare the bars that had closed at a time, from where both frames begin."""
     length = _microseconds(timestep, seen)
     closed = seen.times + length <= now
     unfinished = int((~closed).sum())
     live = SeenFrame(seen.times[closed], seen.values[closed])
     if not len(live.times) or not len(known.times):
-        counts = {"missing": len(live.times), "late": len(known.times)}
-        return {"outcome": MISSING if len(live.times) else LATE, "unfinished": unfinished, **counts}
+        counts = {"missing": len(live.times), "late": len(known.times), "unfinished": unfinished}
+        return {"outcome": _outcome(counts), **counts}
     begin, end = max(live.times[0], known.times[0]), live.times[-1]
     theirs, ours = live.times[live.times >= begin], known.times[known.times >= begin]
     both, at_live, at_known = np.intersect1d(live.times, known.times, return_indices=True)
     one, other = live.values[at_live], known.values[at_known]
     unequal = ~((one == other) | (np.isnan(one) & np.isnan(other)))
+    is_filled = np.zeros(len(both), bool) if stored is None else ~np.isin(both, stored)
+    filled = int(unequal[is_filled].any(axis=1).sum())
+    unequal[is_filled] = False
     counts = {
         "different": int(unequal.any(axis=1).sum()),
-        "missing": len(np.setdiff1d(theirs, ours)),
+        "missing": len(np.setdiff1d(theirs, ours)) + filled,
         "extra": len(np.setdiff1d(ours[ours <= end], theirs)),
         "late": int((ours > end).sum()),
         "unfinished": unfinished,
     }
-    names = {"different": DIFFERENT, "missing": MISSING, "extra": EXTRA, "late": LATE, "unfinished": UNFINISHED}
-    outcome = next((names[name] for name, count in counts.items() if count), EQUAL)
-    return {"outcome": outcome, **counts, "first_difference": _first(both, one, other, unequal)}
+    return {"outcome": _outcome(counts), **counts, "first_difference": _first(both, one, other, unequal)}
+
+
+def _outcome(counts: Mapping[str, int]) -> str:
+    return next((outcome for name, outcome in _OUTCOMES.items() if counts.get(name)), EQUAL)
 
 
 def _first(times: Any, one: Any, other: Any, unequal: Any) -> FirstDifference | None:

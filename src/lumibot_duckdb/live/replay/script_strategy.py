@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import runpy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lumibot_duckdb.live.replay.errors import ReplayError
@@ -34,16 +34,17 @@ def strategy_of_script(script: Path, name: str, arguments: Sequence[str] = ()) -
 
     Raises `ReplayError` if the script does not have it or fails before.
     """
+    module = ModuleType(_MODULE)
+    module.__file__ = str(script)
+    sys.modules[_MODULE] = module
+    names = vars(module)
     try:
         with _stopped_at_runs(), _run_from(script, arguments):
-            names: Mapping[str, Any] = runpy.run_path(str(script), run_name=_MODULE)
+            exec(compile(script.read_bytes(), str(script), "exec", dont_inherit=True), names)
     except _Reached as reached:
-        names = {
-            reached.strategy.__name__: reached.strategy,
-            **vars(sys.modules.get(reached.strategy.__module__, None)),
-        }
-    except FileNotFoundError:
-        raise ReplayError(f"there is no script {script}") from None
+        names = {**names, reached.strategy.__qualname__: reached.strategy}
+    except OSError as error:
+        raise ReplayError(f"cannot read the script {script}: {error.strerror}") from None
     except (Exception, SystemExit) as error:
         raise ReplayError(
             f"{script} fails before its strategy {name} is defined: {type(error).__name__}: {error}"

@@ -75,7 +75,7 @@ class SessionObserver:
         common = {
             "time": _microseconds(event["time"]),
             "order_id": identifier,
-            "asset": symbol_of({name: text_of(value) for name, value in event.items() if name in _EVENT_CONTRACT}),
+            "asset": symbol_of({name: _text(name, value) for name, value in event.items() if name in _EVENT_CONTRACT}),
             "side": text_of(event.get("side")),
             "type": text_of(event.get("type")),
         }
@@ -110,8 +110,14 @@ def asset_name(asset: Any) -> str:
         return "/".join(map(asset_name, asset))
     if not hasattr(asset, "symbol"):
         return text_of(asset)
-    contract = {f"asset.{name}": text_of(getattr(asset, name, "")) for name in _CONTRACT}
+    contract = {f"asset.{name}": _text(name, getattr(asset, name, "")) for name in _CONTRACT}
     return symbol_of({"symbol": text_of(asset.symbol), **contract})
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a part of a contract as a text; a strike as a number without needless digits, as the store shows it."""
+    strike = _number(value) if name.endswith("strike") else None
+    return text_of(value) if strike is None else f"{strike:.15g}"
 
 
 def _answers(arguments: Mapping[str, Any], answer: Any) -> Iterable[tuple[str, Any]]:

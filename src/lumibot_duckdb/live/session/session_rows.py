@@ -129,8 +129,9 @@ def _continued(last: SeenFrame | None, changes: tuple[Any, ...] | None, row: Map
     times = np.array([], np.int64) if last is None else last.times
     values = np.empty((0, len(PRICES))) if last is None else last.values
     if changes is not None:
-        kept = ~np.isin(times, changes[0])
         new = ~changes[2]
+        is_whole = int(new.sum()) == row["bars"]  # as the first of its kind, or after some were forgotten
+        kept = ~np.isin(times, changes[0]) & (not is_whole)
         times = np.concatenate([times[kept], changes[0][new]])
         values = np.concatenate([values[kept], changes[1][new]])
         order = np.argsort(times, kind="stable")
