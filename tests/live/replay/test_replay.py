@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from cli.files import Command
+from comparison.browser import CHROMIUM, browser
 from live.crossing import Crossing
 from live.live_loop import MINUTE, Market, MarketBroker, stepped
 from lumibot_duckdb import deactivate
@@ -283,6 +284,12 @@ def test_the_command_prints_tables(run: Callable[..., Any], folder: Folder, tmp_
     assert "key-of-a-broker-123" not in ended.out + page.read_text()
 
 
+def test_the_script_gets_its_arguments(run: Callable[..., Any], folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("LENGTH = 10\n")
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    assert run("Crossing-live", tmp_path / "script.py", "--", "live").code == 0
+
+
 def test_the_command_prints_json(run: Callable[..., Any], folder: Folder) -> None:
     ended = run("Crossing-live-3", SCRIPT, "--json")
     assert ended.code == 1
@@ -327,3 +334,18 @@ def test_texts_on_the_page_are_escaped(same: Replay) -> None:
     assert hostile not in page
     assert page.count("&lt;script&gt;alert(1)") > len(orders)
     assert "60 more" in page  # of 80 requests, 20 are unfolded
+
+
+@pytest.mark.long
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_draws_without_errors(same: Replay, tmp_path: Path) -> None:
+    file = tmp_path / "replay.html"
+    file.write_text(replay_page(same))
+    with browser(tmp_path) as page:
+        for width, is_dark in ((1440, False), (390, True)):
+            page.open(file, width, 900, dark=is_dark)
+            assert page.errors == []
+            assert page.requests == [file.as_uri()]
+            assert page.value("document.documentElement.scrollWidth") == width
+            assert page.value("document.querySelectorAll('.plot .scatterlayer .trace').length") == 2
+            page.requests.clear()
