@@ -114,6 +114,20 @@ def sweeps(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     return ()
 
 
+def live_sessions(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """Complete to the sessions of live trading in the results."""
+    with suppress(Exception):
+        from lumibot_duckdb.cli.store import chosen_path
+        from lumibot_duckdb.results import LiveSessions
+        from lumibot_duckdb.results.location import results_path
+
+        store = chosen_path(getattr(parsed_args, "store", None), offline=True)
+        path = results_path(getattr(parsed_args, "results", None), store)
+        names: list[str] = LiveSessions(path, wait_seconds=_WAIT_SECONDS).summary()["sweep"].to_pylist()
+        return names
+    return ()
+
+
 def _of_query(parsed_args: argparse.Namespace, query: str) -> Iterable[str]:
     """Return the only column of a query on the store; nothing if that fails."""
     with suppress(Exception):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from lumibot_duckdb.results import schema
 from lumibot_duckdb.results.errors import NotResultsError, ResultsNotFoundError
@@ -83,3 +84,11 @@ class ResultsFile:
             raise StoreBusyError(f"{held.cause()}. Close it there and try again") from error
         finally:
             self._connection.close()
+
+
+def insert_rows(cursor: StoreCursor, table: str, rows: pa.Table | None) -> None:
+    """Append rows to a table, by the names of their columns."""
+    if rows is not None and len(rows):
+        cursor.register("new_rows", rows)
+        cursor.execute(f"INSERT INTO {{db}}.{table} BY NAME FROM new_rows")
+        cursor.unregister("new_rows")

@@ -10,8 +10,8 @@ from itertools import count
 from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.versions import versions_of_run
 from lumibot_duckdb.results.database import ResultsDatabase
-from lumibot_duckdb.results.database import check_name as check_usable
 from lumibot_duckdb.results.errors import SweepExistsError
+from lumibot_duckdb.results.names import check_name as check_usable
 from lumibot_duckdb.results.records import SweepRecord, TrialRecord
 from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError
 from lumibot_duckdb.sweeps.examination import Examination
