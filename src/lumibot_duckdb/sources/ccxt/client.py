@@ -140,8 +140,7 @@ class CcxtProvider(BarProvider):
             )
         if not exchange.has["fetchOHLCV"] or length not in (exchange.timeframes or {}):
             raise ProviderError(
-                f"{self._name} gives no candles of {length} through ccxt: choose another exchange, or another "
-                "timestep."
+                f"{self._name} gives no candles of {length} through ccxt: choose another exchange, or another timestep."
             )
 
     def time(self) -> float | None:
