@@ -100,14 +100,16 @@ class CcxtStream:
             await _in_thread(self._prepare)
         except (ProviderUnavailableError, RateLimitedError) as error:
             raise StreamLostError(str(error)) from None
-        connection = CcxtConnection(self._provider.exchange(), self._symbols, TIMEFRAMES[self._timeframe])
+        connection = CcxtConnection(
+            self._provider.exchange(), self._symbols, TIMEFRAMES[self._timeframe], self._changed.set
+        )
         for market in self.markets:
             market.candles.connect(self._clock.now())
         try:
             await first_to_end(
                 [
                     self._closing.wait(),
-                    connection.receive(self._changed.set),
+                    connection.receive(),
                     self._publish(connection, on_bars),
                     self._confirm(on_bars),
                     self._announce(connection, on_connected),
@@ -149,12 +151,12 @@ class CcxtStream:
                 await asyncio.sleep(self._pace.gather)
             self._changed.clear()
             for market in self.markets:
-                self._publish_market(market, connection.candles(market.symbol), on_bars)
+                self._publish_market(market, connection.take_updates(market.symbol), on_bars)
 
-    def _publish_market(self, market: Market, heard: Sequence[Candle], on_bars: OnBars) -> None:
+    def _publish_market(self, market: Market, updates: Sequence[Candle], on_bars: OnBars) -> None:
         now, at = self._clock.now(), asyncio.get_running_loop().time()
-        self._has_received |= bool(heard)
-        if market.candles.hear(heard, now, at):
+        self._has_received |= bool(updates)
+        if market.candles.hear(updates, now, at):
             self._clock.doubt()
         closed = market.candles.take_closed(at)
         if closed:
