@@ -31,7 +31,7 @@ class RestSeries:
         provider: The provider.
         symbol: The provider's name of the asset.
         delay: For how many seconds after their end the provider withholds bars.
-        check: Called before bars are read that are added to stored ones, to restate them if they are out of date.
+        check: Called before bars are added to stored ones, to restate those if their adjustment is out of date.
     """
 
     key: SeriesKey
@@ -54,8 +54,6 @@ class RestSeries:
         Raises:
             ProviderError: The bars cannot be downloaded, or are implausible.
         """
-        if self.check is not None:
-            self.check()
         asked_at = clock.utc_now()
         request = BarRequest(
             self.symbol,
