@@ -18,7 +18,8 @@ from live.streams.plain_recorder import PlainRecorder
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.streams import alpaca_stream
 from lumibot_duckdb.live.streams.alpaca_stream import AlpacaKey, AlpacaStream, open_market
-from lumibot_duckdb.live.streams.supervisor import Pace, Supervisor
+from lumibot_duckdb.live.streams.pace import Pace
+from lumibot_duckdb.live.streams.supervisor import Supervisor
 from lumibot_duckdb.storage.api import SeriesKey
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from sources.alpaca.loopback_client import clients_redirected_to
@@ -45,7 +46,9 @@ class Recording:
         self.storage = storage
         self.recorder = PlainRecorder(storage)
         market = open_market(key or AlpacaKey(KEY, SECRET), symbols, storage, feed=feed)
-        object.__setattr__(market, "stream", AlpacaStream(key or AlpacaKey(KEY, SECRET), symbols, feed, ping_seconds=PING_SECONDS))
+        object.__setattr__(
+            market, "stream", AlpacaStream(key or AlpacaKey(KEY, SECRET), symbols, feed, ping_seconds=PING_SECONDS)
+        )
         self.supervisor = Supervisor(market, storage, self.recorder, PACE)
         self.error: BaseException | None = None
         self._loop = asyncio.new_event_loop()
@@ -88,7 +91,9 @@ def wait_for(condition: Callable[[], Any], what: str = "") -> None:
 
 
 @contextmanager
-def recording(server: AlpacaStreamServer, storage: DuckDBDataStorage, symbols: Sequence[str], feed: str = "iex") -> Iterator[Recording]:
+def recording(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, symbols: Sequence[str], feed: str = "iex"
+) -> Iterator[Recording]:
     with redirected_to(server):
         made = Recording(storage, symbols, feed).start()
         try:
@@ -104,7 +109,13 @@ def stored(storage: DuckDBDataStorage, key: SeriesKey) -> pd.DataFrame:
         bars = storage.read_pandas(storage.pin(key))
     except SeriesNotFoundError:
         return pd.DataFrame(columns=list("ohlcv"))
-    names = dict(zip(("open", "high", "low", "close", "volume", "trade_count", "vwap"), ("o", "h", "l", "c", "v", "n", "vw"), strict=True))
+    names = dict(
+        zip(
+            ("open", "high", "low", "close", "volume", "trade_count", "vwap"),
+            ("o", "h", "l", "c", "v", "n", "vw"),
+            strict=True,
+        )
+    )
     return bars.rename(columns=names).set_axis(bars.index.as_unit("s").asi8)
 
 

@@ -77,7 +77,7 @@ class AlpacaConnection(DataStream):
         self._subscribed = asyncio.Event()
         self._closing = False
         for channel in ("bars", "updatedBars"):
-            self._subscribe(on_bar, tuple(symbols), self._handlers[channel])
+            self._handlers[channel] = dict.fromkeys(symbols, on_bar)
 
     async def receive(self) -> None:
         """Connect, subscribe, and receive until the connection is lost or closed. Raises as `BarStream.run` does."""
@@ -113,7 +113,7 @@ class AlpacaConnection(DataStream):
             receiving.cancel()
             self._subscribed.set()
 
-    async def _dispatch(self, msg: dict[str, Any]) -> None:  # type: ignore[override]
+    async def _dispatch(self, msg: dict[str, Any]) -> None:
         kind = msg.get("T")
         if kind == "error":
             raise self._refusal(str(msg.get("msg")), msg.get("code"))
@@ -135,7 +135,8 @@ class AlpacaConnection(DataStream):
         await self._close_quietly()
 
     async def _close_quietly(self) -> None:
-        connection, self._ws = self._ws, None
+        connection: Any = self._ws
+        self._ws = None
         if connection is not None:
             try:
                 await asyncio.wait_for(connection.close(), 2.0)
@@ -153,13 +154,13 @@ class AlpacaConnection(DataStream):
             return StreamLostError(f"Alpaca ended the connection{quote}")
         if number == _BUSY:
             return TooManyConnectionsError(
-                f"Alpaca allows no further connection{quote}: most plans allow one for each feed. Stop the other program "
-                "that uses this key and feed, or record its symbols there"
+                f"Alpaca allows no further connection{quote}: most plans allow one for each feed. Stop the other "
+                "program that uses this key and feed, or record its symbols there"
             )
         if number in _KEY:
             return InvalidKeyError(
-                f"Alpaca does not accept the API key{quote}: compare ALPACA_API_KEY and ALPACA_API_SECRET with what the "
-                "account at alpaca.markets shows."
+                f"Alpaca does not accept the API key{quote}: compare ALPACA_API_KEY and ALPACA_API_SECRET with what "
+                "the account at alpaca.markets shows."
             )
         if number in _PLAN:
             return PlanLimitError(

@@ -52,7 +52,9 @@ class AlpacaStream:
         ping_seconds: The time between pings. A connection that is dead is found after up to three times as long.
     """
 
-    def __init__(self, key: AlpacaKey, symbols: Sequence[str], feed: str = "iex", *, ping_seconds: float = 10.0) -> None:
+    def __init__(
+        self, key: AlpacaKey, symbols: Sequence[str], feed: str = "iex", *, ping_seconds: float = 10.0
+    ) -> None:
         self._key = key
         self._symbols = tuple(symbols)
         self._series = {symbol: SeriesKey(asset_of(symbol), LIVE_SOURCE, "minute") for symbol in symbols}

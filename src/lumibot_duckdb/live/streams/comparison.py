@@ -86,8 +86,11 @@ def with_corrections(streamed: pd.DataFrame, corrections: Iterable[LiveBars]) ->
 
 
 def _by_start(bars: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
     frame: pd.DataFrame = bars.reindex(columns=list(columns)).astype("float64")
-    return frame.set_axis(bar_starts(bars), axis=0)
+    frame.index = pd.Index(bar_starts(bars))
+    return frame
 
 
 def _is_in(start: int, ranges: Sequence[TimeRange]) -> bool:
@@ -95,5 +98,5 @@ def _is_in(start: int, ranges: Sequence[TimeRange]) -> bool:
 
 
 def _change(one: pd.Series, other: pd.Series) -> str:
-    name = next(str(name) for name in one.index if one[name] != other[name] and not (one[name] != one[name]))
+    name = next(str(name) for name in one.index if not one[[name]].equals(other[[name]]))
     return f"{name} {one[name]:g} instead of {other[name]:g}"

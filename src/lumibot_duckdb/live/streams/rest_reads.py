@@ -125,9 +125,11 @@ class RestReads:
     def _stored(self, key: SeriesKey, answer: LiveBars) -> pd.DataFrame:
         first, last = answer.covered[0].start, answer.covered[-1].end
         try:
-            return self._storage.read_pandas(self._storage.pin(key), TimeRange(first, last))
+            found: pd.DataFrame = self._storage.read_pandas(self._storage.pin(key), TimeRange(first, last))
+            return found
         except SeriesNotFoundError:
-            return answer.bars.iloc[:0]
+            none: pd.DataFrame = answer.bars.iloc[:0]
+            return none
 
     def _of_each(self, series: Sequence[RestSeries], read: Callable[[RestSeries], int]) -> Reading:
         bars, failed = 0, {}

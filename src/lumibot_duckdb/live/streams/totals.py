@@ -61,8 +61,8 @@ class Totals:
         ]
         if self.settled_until is not None:
             lines.append(
-                f"Read {count(self.settled, 'settled bar')} for backtests, up to {new_york(self.settled_until)} New York; "
-                "later bars are read by the next recording or backtest."
+                f"Read {count(self.settled, 'settled bar')} for backtests, up to {new_york(self.settled_until)} in New "
+                "York. The next recording or backtest reads later ones."
             )
         if self.comparison.differing:
             lines.append(f"Stream and REST: {self.comparison}.")
