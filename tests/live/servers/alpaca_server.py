@@ -106,6 +106,7 @@ class AlpacaStreamServer:
         self.plan_feeds = frozenset(plan_feeds)
         self.connections_allowed = connections_allowed
         self.refuse_connections = False
+        self.counts_silent = False
         self.connections = 0
         self.sent = 0
         self._sessions: list[_Session] = []
@@ -167,6 +168,11 @@ class AlpacaStreamServer:
     def subscribed(self) -> int:
         """How many connections have subscribed to something, and are not silent."""
         return sum(any(each.channels.values()) for each in list(self._sessions) if each not in self._silent)
+
+    @property
+    def counted(self) -> int:
+        """How many connections count for the limit: silent ones only while `counts_silent`."""
+        return sum(self.counts_silent or each not in self._silent for each in list(self._sessions))
 
     def trade(self, symbol: str, price: float, *, feed: str = "iex", at: int | None = None, volume: int = 100) -> None:
         """Let there be a bar of the minute that ends now (or starts `at`), in the REST API; `publish` sends it."""
@@ -248,7 +254,7 @@ class _Session:
             return await self.refuse(402, "auth failed")
         if self._feed not in self._server.plan_feeds:
             return await self.refuse(409, "insufficient subscription")
-        if len(self._server._sessions) >= self._server.connections_allowed:
+        if self._server.counted >= self._server.connections_allowed:
             return await self.refuse(406, "connection limit exceeded")
         self._server._sessions.append(self)
         await self.send([{"T": "success", "msg": "authenticated"}])

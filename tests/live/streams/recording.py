@@ -14,8 +14,8 @@ from unittest import mock
 import pandas as pd
 
 from live.servers.alpaca_server import AlpacaStreamServer
-from live.streams.plain_recorder import PlainRecorder
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams import alpaca_stream
 from lumibot_duckdb.live.streams.alpaca_stream import AlpacaKey, AlpacaStream, open_market
 from lumibot_duckdb.live.streams.pace import Pace
@@ -44,7 +44,7 @@ class Recording:
         self, storage: DuckDBDataStorage, symbols: Sequence[str], feed: str = "iex", key: AlpacaKey | None = None
     ) -> None:
         self.storage = storage
-        self.recorder = PlainRecorder(storage)
+        self.recorder = Recorder(lambda: storage, pause_seconds=0.5)
         market = open_market(key or AlpacaKey(KEY, SECRET), symbols, storage, feed=feed)
         object.__setattr__(
             market, "stream", AlpacaStream(key or AlpacaKey(KEY, SECRET), symbols, feed, ping_seconds=PING_SECONDS)
@@ -75,7 +75,7 @@ class Recording:
     def join(self) -> None:
         self._thread.join(30)
         assert not self._thread.is_alive()
-        self.recorder.flush(10)
+        assert self.recorder.close(10)
 
     def received(self, count: int) -> None:
         """Wait until so many bars or corrections have arrived."""

@@ -69,7 +69,12 @@ class AlpacaConnection(DataStream):
             key,
             secret,
             raw_data=True,
-            websocket_params={"ping_interval": ping_seconds, "ping_timeout": 2 * ping_seconds, "max_queue": 1024},
+            websocket_params={
+                "ping_interval": ping_seconds,
+                "ping_timeout": 2 * ping_seconds,
+                "close_timeout": ping_seconds,
+                "max_queue": 1024,
+            },
         )
         self._secrets = (key, secret)
         self._symbols = frozenset(symbols)

@@ -49,7 +49,7 @@ class AlpacaStream:
         key: The API key.
         symbols: Stocks, or pairs.
         feed: One of `FEEDS`; of no meaning for pairs.
-        ping_seconds: The time between pings. A connection that is dead is found after up to three times as long.
+        ping_seconds: The time between pings. A dead connection is found after up to four times as long.
     """
 
     def __init__(

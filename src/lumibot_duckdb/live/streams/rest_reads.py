@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.live.live_bars import LiveBars
-from lumibot_duckdb.live.streams.bar_recorder import BarRecorder
+from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams.comparison import Comparison, compare, with_corrections
 from lumibot_duckdb.live.streams.rest_series import RestSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError
@@ -54,7 +54,7 @@ class RestReads:
         stopping: ends a reading between two series.
     """
 
-    def __init__(self, storage: DataStorageInterface, recorder: BarRecorder, stopping: threading.Event) -> None:
+    def __init__(self, storage: DataStorageInterface, recorder: Recorder, stopping: threading.Event) -> None:
         self._storage = storage
         self._recorder = recorder
         self._stopping = stopping

@@ -6,9 +6,9 @@ import logging
 import threading
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.settling import settle_seconds
 from lumibot_duckdb.live.streams.arrival_lag import ArrivalLag
-from lumibot_duckdb.live.streams.bar_recorder import BarRecorder
 from lumibot_duckdb.live.streams.held_corrections import HeldCorrections
 from lumibot_duckdb.live.streams.recorded_market import RecordedMarket
 from lumibot_duckdb.live.streams.rest_reads import Reading, RestReads
@@ -44,7 +44,7 @@ class RestUpkeep:
         self,
         market: RecordedMarket,
         storage: DataStorageInterface,
-        recorder: BarRecorder,
+        recorder: Recorder,
         corrections: HeldCorrections,
         lag: ArrivalLag,
         totals: Totals,

@@ -10,8 +10,8 @@ from typing import Any
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.live_bars import LiveBars
+from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams.arrival_lag import ArrivalLag
-from lumibot_duckdb.live.streams.bar_recorder import BarRecorder
 from lumibot_duckdb.live.streams.connection_loop import ConnectionLoop
 from lumibot_duckdb.live.streams.daemon_call import in_daemon_thread
 from lumibot_duckdb.live.streams.held_corrections import HeldCorrections
@@ -47,7 +47,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, market: RecordedMarket, storage: DataStorageInterface, recorder: BarRecorder, pace: Pace | None = None
+        self, market: RecordedMarket, storage: DataStorageInterface, recorder: Recorder, pace: Pace | None = None
     ) -> None:
         self.totals = Totals()
         self._market = market
