@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -25,7 +26,7 @@ from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from sources.alpaca.loopback_client import clients_redirected_to
 from sources.alpaca.server import KEY, SECRET
 
-PACE = Pace(settled_reads=15 * 60, poll=0.005, first_pause=0.01, longest_pause=0.05, final_read=20, final_write=20)
+PACE = Pace(poll=0.01, first_pause=0.01, longest_pause=0.05, final_read=20, final_write=20, refused_connections=10**6)
 PING_SECONDS = 0.1
 
 
@@ -41,15 +42,19 @@ class Recording:
     """A supervisor in a thread."""
 
     def __init__(
-        self, storage: DuckDBDataStorage, symbols: Sequence[str], feed: str = "iex", key: AlpacaKey | None = None
+        self,
+        storage: DuckDBDataStorage,
+        symbols: Sequence[str],
+        feed: str = "iex",
+        key: AlpacaKey | None = None,
+        **pace: Any,
     ) -> None:
         self.storage = storage
         self.recorder = Recorder(lambda: storage, pause_seconds=0.5)
-        market = open_market(key or AlpacaKey(KEY, SECRET), symbols, storage, feed=feed)
-        object.__setattr__(
-            market, "stream", AlpacaStream(key or AlpacaKey(KEY, SECRET), symbols, feed, ping_seconds=PING_SECONDS)
-        )
-        self.supervisor = Supervisor(market, storage, self.recorder, PACE)
+        key = key or AlpacaKey(KEY, SECRET)
+        market = open_market(key, symbols, storage, feed=feed)
+        stream = AlpacaStream(key, symbols, feed, ping_seconds=PING_SECONDS)
+        self.supervisor = Supervisor(replace(market, stream=stream), storage, self.recorder, replace(PACE, **pace))
         self.error: BaseException | None = None
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
