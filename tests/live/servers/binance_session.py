@@ -18,7 +18,7 @@ from live.servers.binance_server import COLUMNS, LiveBinanceServer, Trades, stre
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.streams.bar_stream import StreamLostError
-from lumibot_duckdb.live.streams.ccxt_stream import CcxtStream, Market, Pace
+from lumibot_duckdb.live.streams.ccxt_stream import CandlePace, CcxtStream, Market
 from lumibot_duckdb.sources.ccxt import client
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
@@ -26,7 +26,7 @@ from lumibot_duckdb.storage.bars import coverage
 from sources.ccxt.exchanges import exchange_redirected_to
 
 START = 1_700_000_040  # a whole minute
-PACE = Pace(late=0.02, settle=10.0, tick=0.01, gather=0.0)
+PACE = CandlePace(late=0.02, settle=10.0, tick=0.01, gather=0.0)
 QUICK = RetryPolicy(limit_pause=0.02, fault_pause=0.005, longest_pause=0.05, attempts=2)
 
 

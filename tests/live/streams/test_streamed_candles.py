@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,8 +76,8 @@ def test_no_candles_prove_nothing_and_rest_is_asked_less_often() -> None:
             assert wanted.start == 0
             assert candles.confirm(wanted, []) is None
             candles.postpone(now)
-    assert [later - sooner for sooner, later in zip(asked, asked[1:], strict=False)][:4] == [10, 20, 40, 80]
-    assert max(later - sooner for sooner, later in zip(asked, asked[1:], strict=False)) == 900
+    assert [later - sooner for sooner, later in pairwise(asked)][:4] == [10, 20, 40, 80]
+    assert max(later - sooner for sooner, later in pairwise(asked)) == 900
     candles.hear([candle(7_200)], 7_201, at=7_201)
     assert candles.unconfirmed(7_205) == TimeRange(0, 7_140)
 
@@ -163,13 +164,14 @@ class Exchange:
         before = self.updates.setdefault(start, [])
         price = float(self.random.randint(1, 99))
         last = before[-1] if before else Candle(start, price, price, price, price, 0.0)
+        more = self.random.randint(1, 9)
         update = Candle(
             start,
             last.open,
             max(last.high, price),
             min(last.low, price),
             price,
-            last.volume + self.random.randint(1, 9),
+            last.volume + more,
         )
         before.append(update)
         return update

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, TypeVar
 
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.streams.bar_stream import StreamLostError
 from lumibot_duckdb.live.streams.ccxt_connection import CcxtConnection, candles_of, check_streamed, first_to_end
+from lumibot_duckdb.live.streams.daemon_call import in_daemon_thread
 from lumibot_duckdb.live.streams.exchange_clock import ExchangeClock
 from lumibot_duckdb.live.streams.streamed_candles import Candle, StreamedCandles
 from lumibot_duckdb.sources.ccxt.client import SECONDS, TIMEFRAMES, CcxtProvider, candle_frame
@@ -30,11 +29,10 @@ logger = logging.getLogger(__name__)
 LIVE_SOURCE = f"{SOURCE}_live"
 
 OnBars = Callable[[LiveBars], None]
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Pace:
+class CandlePace:
     """How long the stream waits, in seconds.
 
     Attributes:
@@ -76,7 +74,7 @@ class CcxtStream:
     """
 
     def __init__(
-        self, provider: CcxtProvider, exchange_id: str, symbols: Sequence[str], timeframe: str, pace: Pace
+        self, provider: CcxtProvider, exchange_id: str, symbols: Sequence[str], timeframe: str, pace: CandlePace
     ) -> None:
         self._provider = provider
         self._timeframe = timeframe
@@ -97,7 +95,7 @@ class CcxtStream:
     async def run(self, on_bars: OnBars, on_connected: Callable[[], None]) -> None:
         """Receive candles over one connection, as `BarStream.run` says. Raises `StreamLostError`, `ProviderError`."""
         try:
-            await _in_thread(self._prepare)
+            await in_daemon_thread(self._prepare)
         except (ProviderUnavailableError, RateLimitedError) as error:
             raise StreamLostError(str(error)) from None
         connection = CcxtConnection(
@@ -180,7 +178,7 @@ class CcxtStream:
             due = [market for market in self.markets if market.candles.unconfirmed(self._clock.now())]
             try:
                 if due or self._clock.is_due:
-                    await _in_thread(self._clock.measure)
+                    await in_daemon_thread(self._clock.measure)
                 for market in due:
                     await self._confirm_market(market, on_bars)
             except ProviderError as error:
@@ -197,7 +195,7 @@ class CcxtStream:
         request = BarRequest(
             market.symbol, self._timeframe, ((wanted.start, wanted.end),), asset_type="crypto", progress=False
         )
-        responses = await _in_thread(lambda: list(self._provider.bars(request)))
+        responses = await in_daemon_thread(lambda: list(self._provider.bars(request)))
         self._complained = False
         received: list[Candle] = []
         for response in responses:
@@ -226,7 +224,7 @@ class CcxtStream:
 
 
 def open_stream(
-    exchange_id: str, symbols: Iterable[str], timeframe: str = "minute", *, pace: Pace | None = None
+    exchange_id: str, symbols: Iterable[str], timeframe: str = "minute", *, pace: CandlePace | None = None
 ) -> CcxtStream:
     """Return a stream of the candles of some markets. Nothing is sent before it is run.
 
@@ -247,26 +245,4 @@ def open_stream(
         raise ValueError(f"a stream has candles of {', '.join(TIMEFRAMES)}, not {timeframe!r}: resample them in SQL")
     provider = CcxtProvider.of(exchange_id)
     check_streamed(exchange_id)
-    return CcxtStream(provider, exchange_id, markets, timeframe, pace or Pace())
-
-
-async def _in_thread(call: Callable[[], Result]) -> Result:
-    """Await a call in a thread, which nobody waits for when the program ends."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Result] = loop.create_future()
-
-    def settle(outcome: Callable[[Any], None], value: Any) -> None:
-        if not answer.done():
-            outcome(value)
-
-    def work() -> None:
-        outcome: tuple[Callable[[Any], None], Any]
-        try:
-            outcome = (answer.set_result, call())
-        except Exception as error:
-            outcome = (answer.set_exception, error)
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=work, name="ccxt-rest", daemon=True).start()
-    return await answer
+    return CcxtStream(provider, exchange_id, markets, timeframe, pace or CandlePace())
