@@ -16,6 +16,8 @@ def in_daemon_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
     outcome: Future[Result] = Future()
 
     def run() -> None:
+        if not outcome.set_running_or_notify_cancel():  # from here on, cancelling the caller cannot disturb the thread
+            return
         try:
             result = call()
         except BaseException as error:
