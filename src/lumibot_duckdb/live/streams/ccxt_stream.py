@@ -19,7 +19,7 @@ from lumibot_duckdb.live.streams.daemon_call import in_daemon_thread
 from lumibot_duckdb.live.streams.exchange_clock import ExchangeClock
 from lumibot_duckdb.live.streams.streamed_candles import Candle, StreamedCandles
 from lumibot_duckdb.sources.ccxt.client import SECONDS, TIMEFRAMES, CcxtProvider, candle_frame
-from lumibot_duckdb.sources.ccxt.series import SOURCE, series_of
+from lumibot_duckdb.sources.ccxt.markets import SOURCE, series_of
 from lumibot_duckdb.sources.provider import BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, RateLimitedError
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
