@@ -7,6 +7,7 @@ import datetime as dt
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from lumibot import constants
 from lumibot.data_sources import ccxt_data
 from lumibot.data_sources.ccxt_data import CcxtData
@@ -24,6 +25,8 @@ from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from parity.ground import silence
 from sources.ccxt.sides import Side
 
+pytestmark = pytest.mark.xdist_group("ccxt_streams")
+
 COIN, DOLLAR = Asset("BTC", "crypto"), Asset("USDT", "crypto")
 BTC = AssetKey("BTC", "crypto", "USDT", exchange="binance")
 STREAMED, SETTLED = (SeriesKey(BTC, source, "minute") for source in ("ccxt_live", "ccxt"))
@@ -40,8 +43,8 @@ async def trade(server: LiveBinanceServer, clock: SetClock, kept: KeptBars) -> N
     running = asyncio.ensure_future(stream.run(kept.record, lambda: None))
     source = CcxtData({"exchange_id": "binance", "sandbox": False})
     await until(lambda: server.subscriptions)
-    for second in range(0, MINUTES * 60, 12):
-        server.advance(12)
+    for second in range(0, MINUTES * 60, 20):
+        server.advance(20)
         clock.now = moment(server.now)
         await asyncio.sleep(0.004)
         if second % 300 == 0:

@@ -314,7 +314,7 @@ def stream_redirected_to(server: LiveBinanceServer) -> Iterator[None]:
     def described(self: Any) -> Any:
         usual = describe(self)
         address = {"spot": server.stream_url}
-        changed = {"urls": {"api": {"ws": address}}, "rateLimit": 0.001, "timeout_on_exit": 0}
+        changed = {"urls": {"api": {"ws": address}}, "rateLimit": 0.001, "timeout_on_exit": 0, "verify": False}
         return self.deep_extend(usual, changed)
 
     with mock.patch.object(ccxt.pro.binance, "describe", described):

@@ -33,6 +33,9 @@ from wire.loopback import Answer, Fault
 BUSY = random_trades(START - 3_600, START + 8 * 3_600, per_minute=12, seed=1)
 QUIET = random_trades(START - 3_600, START + 8 * 3_600, per_minute=0.15, seed=2, price=7.0)
 
+LONG = pytest.mark.long  # the two hours of test_soak_ccxt.py have these faults, too
+pytestmark = pytest.mark.xdist_group("ccxt_streams")  # importing ccxt's stream clients takes a second
+
 Scenario = Callable[[Watching], Awaitable[None]]
 
 
@@ -74,7 +77,7 @@ def test_busy_and_quiet_markets_are_complete() -> None:
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
             await until(lambda: watching.connections == 1)
-            await pass_time(server, 1_800)
+            await pass_time(server, 1_200)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT", "BTC/USDT")
@@ -141,20 +144,20 @@ def test_hours() -> None:
 # -- faults --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [None, 1001], ids=["without a word", "closed"])
+@pytest.mark.parametrize("code", [None, pytest.param(1001, marks=LONG)], ids=["without a word", "closed"])
 def test_a_lost_connection_leaves_no_gap(code: int | None) -> None:
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, _):
 
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
-            await pass_time(server, 600)
+            await pass_time(server, 300)
             server.faults_of_stream.refuses = True
             server.disconnect(code=code)
             await until(lambda: len(watching.lost) >= 2)  # lost, and refused again
             server.advance(400)
             server.faults_of_stream.refuses = False
             await subscribed(server, 2)
-            await pass_time(server, 600)
+            await pass_time(server, 300)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
@@ -202,7 +205,7 @@ def test_silence_is_noticed_and_repaired() -> None:
     assert watching.lost[0].endswith("UTC, but the stream sent nothing")
 
 
-@pytest.mark.parametrize("fault", ["duplicates", "stale", "swaps"])
+@pytest.mark.parametrize("fault", [pytest.param("duplicates", marks=LONG), "stale", pytest.param("swaps", marks=LONG)])
 def test_events_in_disorder(fault: str) -> None:
     with exchange({"BTC": BUSY}) as (server, _):
         setattr(server.faults_of_stream, fault, True)
@@ -237,6 +240,7 @@ def test_a_correction_replaces_the_candle() -> None:
     assert correction.covered == (TimeRange(START + 180, START + 240),)
 
 
+@LONG
 def test_late_events() -> None:
     with exchange({"BTC": BUSY}) as (server, _):
         server.faults_of_stream.held = 25
@@ -250,7 +254,7 @@ def test_late_events() -> None:
     assert_complete(server, watching)
 
 
-@pytest.mark.parametrize("ahead", [-600.0, 600.0], ids=["behind", "ahead"])
+@pytest.mark.parametrize("ahead", [-600.0, pytest.param(600.0, marks=LONG)], ids=["behind", "ahead"])
 def test_the_computers_clock_is_wrong(ahead: float) -> None:
     """It is wrong from the beginning, and then by twice as much in the other direction."""
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, machine):
@@ -258,9 +262,9 @@ def test_the_computers_clock_is_wrong(ahead: float) -> None:
 
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
-            await pass_time(server, 300)
+            await pass_time(server, 200)
             machine.ahead = -ahead
-            await pass_time(server, 900)
+            await pass_time(server, 500)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
@@ -269,6 +273,7 @@ def test_the_computers_clock_is_wrong(ahead: float) -> None:
         assert bars.covered[0].end <= server.now  # none that was open
 
 
+@LONG
 def test_the_exchanges_clock_leaps_ahead() -> None:
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, machine):
 
@@ -284,7 +289,8 @@ def test_the_exchanges_clock_leaps_ahead() -> None:
     assert_complete(server, watching)
 
 
-@pytest.mark.parametrize("answer", [Answer({}, 503), Answer({}, 502), too_many(0), too_many(0, 418)])
+@LONG
+@pytest.mark.parametrize("answer", [Answer({}, 502), Answer({}, 503), too_many(0), too_many(0, 418)])
 def test_rest_is_away_for_a_while(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, _):
 
