@@ -243,7 +243,8 @@ class LiveBinanceServer(BinanceServer):
         """End all connections: with a close frame if there is a code, otherwise without a word."""
         for connection in list(self._connections):
             if code is None:
-                connection.socket.socket.shutdown(2)
+                with suppress(OSError):  # it has just ended by itself
+                    connection.socket.socket.shutdown(2)
             else:
                 connection.socket.close(code)
 
