@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest import mock
 
 import ccxt
+import ccxt.pro
 import pytest
 
-from live.servers.binance_server import KLINES, TIME, LiveBinanceServer, Trades, random_trades
+from live.servers.binance_server import KLINES, TIME, LiveBinanceServer, random_trades
 from live.servers.binance_session import (
     PACE,
     START,
-    MachineClock,
     Watching,
     assert_same,
     exchange,
@@ -352,6 +356,53 @@ def test_closing_ends_the_run_at_once() -> None:
         asyncio.run(play())
 
 
+@pytest.mark.long  # it waits for seconds
+def test_closing_does_not_wait_for_an_exchange_that_is_gone() -> None:
+    """The other end accepts a connection, and never sends anything again: not even the answer to a close frame."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", head)
+        digest = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
+        lines = (b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade")
+        writer.write(b"\r\n".join([*lines, b"Sec-WebSocket-Accept: " + digest, b"", b""]))
+        await asyncio.sleep(60)
+
+    async def play() -> None:
+        gone = await asyncio.start_server(accept, "127.0.0.1", 0)
+        address = f"ws://127.0.0.1:{gone.sockets[0].getsockname()[1]}/stream/ws"
+        connected = asyncio.Event()
+        with mock.patch.object(LiveBinanceServer, "stream_url", address):
+            stream = open_stream("binance", ["BTC/USDT"], pace=PACE)
+            running = asyncio.ensure_future(stream.run(lambda bars: None, connected.set))
+            await asyncio.wait_for(connected.wait(), 10)
+            await stream.close()
+            await asyncio.wait_for(running, 8)  # aiohttp would wait for ten seconds
+
+    with exchange({"BTC": BUSY}):
+        asyncio.run(play())
+
+
+def test_exchanges_of_which_ccxt_watches_one_market_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, _):
+        described = ccxt.pro.binance.describe
+        lacks = {"has": {"watchOHLCVForSymbols": False}}
+        monkeypatch.setattr(ccxt.pro.binance, "describe", lambda self: self.deep_extend(described(self), lacks))
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server, 2)
+            await pass_time(server, 300)
+            server.disconnect()
+            await until(lambda: watching.lost)
+            await subscribed(server, 4)
+            await pass_time(server, 300)
+            await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
+
+        watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
+    assert_complete(server, watching)
+    assert server.subscriptions == 4  # each market has a message of its own
+
+
 def test_an_unknown_market_is_refused_before_anything_is_subscribed_to() -> None:
     with exchange({"BTC": BUSY}) as (server, _):
         stream = open_stream("binance", ["BTC/USDT", "BTC/USD"], pace=PACE)
@@ -402,6 +453,3 @@ def test_mistakes_are_named() -> None:
 def test_other_exchanges_are_accepted(exchange_id: str) -> None:
     assert open_stream(exchange_id, ["BTC/USDT"]).markets[0].settled.asset.exchange == exchange_id
     assert "1m" in getattr(ccxt, exchange_id)().timeframes
-
-
-__all__ = ["MachineClock", "Trades"]

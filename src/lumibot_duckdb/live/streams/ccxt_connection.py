@@ -26,6 +26,7 @@ from lumibot_duckdb.sources.ccxt.http import explain
 from lumibot_duckdb.sources.shared.errors import ProviderError
 
 _MARKETS_PER_MESSAGE = 100
+_CLOSING_SECONDS = 2.0
 
 
 class _LosersOfRaces(logging.Filter):
@@ -124,8 +125,11 @@ class CcxtConnection:
         return self._updates[symbol].take()
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._exchange.close()
+        """Close the connection. If the other end is gone, its answer is not waited for any longer."""
+        try:
+            await asyncio.wait_for(self._exchange.close(), _CLOSING_SECONDS)
+        except asyncio.TimeoutError:
+            await self._exchange.close()  # what is left is closed at once
 
 
 def check_streamed(exchange_id: str) -> None:
