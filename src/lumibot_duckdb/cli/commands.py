@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("import", "import_files", "import bars from CSV, Parquet, Feather and Arrow files"),
             Command("migrate", "migrate", "copy Lumibot's caches into the store"),
+            Command("record", "record", "record the bars that a provider streams, as they close"),
         ),
     ),
     (
