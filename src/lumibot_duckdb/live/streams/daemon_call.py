@@ -14,6 +14,7 @@ Result = TypeVar("Result")
 def in_daemon_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
     """Call a function in a thread. Unlike `asyncio.to_thread`, it cannot delay the end of the process."""
     outcome: Future[Result] = Future()
+    outcome.set_running_or_notify_cancel()  # who stops waiting does not cancel it
 
     def run() -> None:
         try:
