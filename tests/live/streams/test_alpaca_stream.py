@@ -146,6 +146,19 @@ def test_connection_that_cannot_be_made(server: AlpacaStreamServer) -> None:
         received(AlpacaStream(RIGHT, ["SPY"]), server, lambda: None, 1)
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8])
+def test_it_can_be_closed_while_it_connects(server: AlpacaStreamServer, steps: int) -> None:
+    async def main() -> None:
+        stream = AlpacaStream(RIGHT, ["SPY"])
+        running = asyncio.create_task(stream.run(lambda bars: None, lambda: None))
+        for _ in range(steps + 1):
+            await asyncio.sleep(0)
+        await stream.close()
+        await asyncio.wait_for(running, 5)
+
+    asyncio.run(main())
+
+
 def test_bar_of_a_machine_whose_clock_is_behind(server: AlpacaStreamServer) -> None:
     server.time.wrong_by = -3600
     (bar,) = received(AlpacaStream(RIGHT, ["SPY"]), server, lambda: server.minute({"SPY": 500.0}), 1)

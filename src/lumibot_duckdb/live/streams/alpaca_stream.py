@@ -102,7 +102,7 @@ class AlpacaStream:
             key,
             bar,
             (TimeRange(begin, begin + _MINUTE),),
-            asked_at=max(clock.utc_now(), end),  # Alpaca sends closed bars, whatever this machine's clock says
+            asked_at=max(clock.utc_now(), end),  # Alpaca sends closed bars, even if this clock is behind
             metadata=self._metadata,
             replace=message.get("T") == "u",
         )

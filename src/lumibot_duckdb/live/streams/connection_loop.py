@@ -45,7 +45,7 @@ class ConnectionLoop:
         self._has_bars = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Stay connected until `stop` is set. Raises `ProviderError` if the provider refuses for good."""
+        """Stay connected until `stop` is set. Raises `ProviderError` if the provider will always refuse."""
         failures = refused = 0
         while not stop.is_set():
             self._has_bars = False

@@ -32,7 +32,7 @@ class Totals:
     comparison: Comparison = field(default_factory=Comparison)
 
     def copy(self) -> Totals:
-        """Return the totals as they are now."""
+        """Return a copy, to compare with later."""
         return replace(self)
 
     def status(self, name: str, symbols: int, *, connected: bool) -> str:
