@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("import", "import_files", "import bars from CSV, Parquet, Feather and Arrow files"),
             Command("migrate", "migrate", "copy Lumibot's caches into the store"),
+            Command("record", "record", "record the bars that a provider streams, as they close"),
         ),
     ),
     (
@@ -67,6 +68,10 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
             Command("results", "results", "show and compare results of sweeps and of recorded backtests"),
             Command("demo", "demo", "compare Lumibot and lumibot-duckdb on example backtests"),
         ),
+    ),
+    (
+        "trade live",
+        (Command("live", "live", "backtest a session of live trading, and compare both"),),
     ),
     (
         "set up",
