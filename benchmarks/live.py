@@ -1,4 +1,4 @@
-"""What recording costs a live strategy: the time of its iterations, whatever state the store is in.
+"""What recording costs a live strategy: the time of its iterations, also while the store cannot be written.
 
 The bars are generated, and the broker answers at once, so an iteration takes milliseconds. Each brings a new minute,
 ten times a second: 600 times as many bars as 20 symbols have.

@@ -23,7 +23,7 @@ Minutes = dict[int, dict[str, Any]]
 
 @dataclass
 class Model:
-    """A series: its rows by minute, and which minutes are covered, for good or provisionally."""
+    """A series: its rows by minute, and which minutes are covered, permanently or provisionally."""
 
     rows: Minutes = field(default_factory=dict)
     proven: set[int] = field(default_factory=set)
