@@ -121,7 +121,7 @@ class Recorder:
     # -- what others call ------------------------------------------------------------------------------------
 
     def record(self, live_bars: LiveBars) -> None:
-        """Take bars. It returns within microseconds, also while the store is held or its disk is full, and never raises.
+        """Take bars. It returns within microseconds, also if the store is held or its disk is full, and never raises.
 
         The recorder keeps the frame of the bars, so nobody may change it afterwards: pass a copy of one that a strategy
         has seen. The metadata should not differ from one response to the next, since bars with different metadata are
@@ -204,15 +204,23 @@ class Recorder:
             self._write(batch)
         self._log.end()
 
+    def _written(self, batch: Sequence[QueuedBars]) -> list[Fate]:
+        """Write items, and after an error that nobody expects one by one, which at most repeats a write."""
+        try:
+            return self._writer.write(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                return [Fate.failed(batch[0], error)]
+            return [fate for item in batch for fate in self._written([item])]
+
     def _write(self, batch: list[QueuedBars]) -> None:
         """Write a batch, and account for all of it, also if an error ends the thread."""
         fates: Sequence[Fate] = ()
         try:
-            fates = self._writer.write(batch)
+            fates = self._written(batch)
         except BaseException as error:
             fates = [Fate.failed(item, error) for item in batch]
-            if not isinstance(error, Exception):
-                raise
+            raise
         finally:
             with self._queue.lock:
                 for fate in fates:
