@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 2.0
+_FEWEST_BARS = 10
 _COMPARED_EVERY = timedelta(days=1)
 _PAUSE_IF_DIFFERENT = timedelta(days=1)
 _PAUSE_IF_UNKNOWN = timedelta(minutes=15)
@@ -153,7 +154,9 @@ class WarmUp:
         """Return what to ask the broker for; None if the store has nothing that saves a request."""
         wanted = TimeRange(epoch_seconds_ceiling(start), epoch_seconds_ceiling(stop))
         settled = end_of_settled_bars(key.timeframe)
-        if settled <= wanted.start or not self._trusts(key) or not self._allows(key):
+        if settled - wanted.start < _FEWEST_BARS * bar_seconds(key.timeframe):
+            return None  # the latest bars, which most reads of a running strategy are for
+        if not self._trusts(key) or not self._allows(key):
             return None
         from lumibot_duckdb.live.warm_up.stored_part import stored_part
 
@@ -197,8 +200,6 @@ class WarmUp:
             return None
         except DifferentBarsError as error:
             self._note_difference(key, readjusted=error.readjusted)
-            return None
-        if not found.compared and (known is None or _is_old(known.at)):
             return None
         self._note_comparison(key, plan, found)
         self._count(reads=1, bars=found.stored)
