@@ -8,7 +8,10 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from live.markets import markets
 from lumibot_duckdb import clock
+
+__all__ = ["SetClock", "markets", "set_clock"]
 
 SetClock = Callable[[pd.Timestamp], None]
 

@@ -77,6 +77,7 @@ class Backfill:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._reported: set[tuple[str, str]] = set()
+        self._adjustment_checked: dict[SeriesKey, date] = {}
         self._thread: threading.Thread | None = None
         self.counts = BackfillCounts()
 
@@ -127,7 +128,7 @@ class Backfill:
         series = [each.info.key for each in recorded_series(storage, since(now - _LATELY_SECONDS), PROVIDERS)]
         refused: set[str] = set()
         for key in series:
-            self._attempt(key, refused, partial(check_adjustment, storage, self._rest, key))
+            self._attempt(key, refused, partial(self._check_adjustment, storage, key))
         for day in self._days_back():
             for key in series:
                 for gap in self._gaps(storage, key, day):
@@ -152,6 +153,13 @@ class Backfill:
 
     def _download(self, storage: DataStorageInterface, key: SeriesKey, gap: TimeRange) -> None:
         download_missing(storage, self._rest, key, gap, self._stop, lambda bars: self._count(bars=bars))
+
+    def _check_adjustment(self, storage: DataStorageInterface, key: SeriesKey) -> None:
+        """Check once a day whether a series is adjusted as its source adjusts it now."""
+        today = date_of(clock.epoch_now(), NEW_YORK)
+        if self._adjustment_checked.get(key) != today:
+            check_adjustment(storage, self._rest, key)
+            self._adjustment_checked[key] = today
 
     def _gaps(self, storage: DataStorageInterface, key: SeriesKey, day: date) -> list[TimeRange]:
         """Return the trading time of a day in New York that is settled and not covered."""

@@ -66,7 +66,8 @@ def check_adjustment(storage: DataStorageInterface, rest: RestBars, key: SeriesK
     if key.source == ALPACA and key.adjustment and key.asset.asset_type == "stock":
         from lumibot_duckdb.sources.alpaca.actions import AdjustedHistory
 
-        AdjustedHistory(lambda: storage, rest.alpaca).check(key.asset.symbol, key.adjustment, read_before=False)
+        provider = rest.alpaca()  # here, because the history logs a missing key for each stock
+        AdjustedHistory(lambda: storage, lambda: provider).check(key.asset.symbol, key.adjustment, read_before=False)
 
 
 def _deliveries(rest: RestBars, key: SeriesKey, pieces: list[TimeRange]) -> Generator[Delivery, None, None]:
