@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from live.markets import markets
+from live.markets import markets, servers
 from lumibot_duckdb import clock
 
-__all__ = ["SetClock", "markets", "set_clock"]
+__all__ = ["SetClock", "markets", "servers", "set_clock"]
 
 SetClock = Callable[[pd.Timestamp], None]
 

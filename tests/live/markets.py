@@ -68,6 +68,18 @@ class Markets:
         whole: pd.DataFrame = pd.concat(frames).sort_index()
         return whole[in_ranges(bar_starts(whole), [within])]
 
+    def forget_requests(self) -> None:
+        self.alpaca.requests.clear()
+        self.binance.requests.clear()
+
+    def start_over(self) -> None:
+        """Be as at first, for the next test."""
+        self.alpaca.faults.clear()
+        self.alpaca.actions.clear()
+        self.alpaca.entitled = True
+        self.binance.faults.clear()
+        self.forget_requests()
+
 
 @contextmanager
 def served_markets() -> Iterator[Markets]:
@@ -99,7 +111,14 @@ def record(storage: DuckDBDataStorage, key: SeriesKey, bars: pd.DataFrame, cover
     )
 
 
-@pytest.fixture
-def markets() -> Iterator[Markets]:
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Markets]:
+    """The servers of all tests of a module: it takes them a while to write their bars as JSON."""
     with served_markets() as served:
         yield served
+
+
+@pytest.fixture
+def markets(servers: Markets) -> Markets:
+    servers.start_over()
+    return servers

@@ -37,8 +37,7 @@ def backfill(storage: DuckDBDataStorage, markets: Markets) -> Backfill:
 
 def recorded(storage: DuckDBDataStorage, markets: Markets, key: SeriesKey, within: TimeRange = RECORDED) -> None:
     record(storage, key, markets.bars(key, within), within)
-    markets.alpaca.requests.clear()
-    markets.binance.requests.clear()
+    markets.forget_requests()
 
 
 def assert_complete(storage: DuckDBDataStorage, markets: Markets, key: SeriesKey, within: TimeRange) -> None:

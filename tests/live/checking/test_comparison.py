@@ -22,7 +22,7 @@ def frame_of(bars: Bars, columns: tuple[str, ...] = ("close", "volume")) -> pd.D
     return pd.DataFrame(values, index=index, columns=list(columns))
 
 
-@examples(200)
+@examples(100)
 @given(BARS, BARS)
 def test_the_comparison_equals_a_plain_one(stored: Bars, returned: Bars) -> None:
     found = compared_bars(frame_of(stored), frame_of(returned))

@@ -74,7 +74,7 @@ def shared_storage(tmp_path_factory: pytest.TempPathFactory) -> DuckDBDataStorag
 NUMBERS = count()
 
 
-@examples(120)
+@examples(60)
 @given(data=st.data())
 def test_every_split_between_store_and_broker_gives_the_brokers_frame(
     shared_storage: DuckDBDataStorage, data: st.DataObject
