@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesInfo, TimeRange
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesInfo, SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 
 RECORDED_LIVE = "recorded_live"
@@ -26,28 +26,26 @@ class RecordedSeries:
 
 
 def recorded_series(
-    storage: DataStorageInterface, within: TimeRange, sources: Collection[str] | None = None
+    storage: DataStorageInterface, since: datetime, sources: Collection[str] | None = None
 ) -> list[RecordedSeries]:
-    """Return the series with live recorded bars that start in a range, in the order of `list_series`."""
-    found = []
-    for info in storage.list_series():
-        if info.last is None or info.last < within.start or (sources is not None and info.key.source not in sources):
-            continue
-        recorded_at = _recorded_at(storage, info, within)
-        if recorded_at is not None:
-            found.append(RecordedSeries(info, recorded_at))
-    return found
+    """Return the series that were recorded live since a moment, in the order of `list_series`.
+
+    Parameters:
+        storage: the store.
+        since: the moment (tz-aware).
+        sources: only series of these sources.
+    """
+    recorded_at = storage.last_writes(RECORDED_LIVE, since)
+    return [
+        RecordedSeries(info, recorded_at[info.key])
+        for info in storage.list_series()
+        if info.key in recorded_at and (sources is None or info.key.source in sources)
+    ]
 
 
-def _recorded_at(storage: DataStorageInterface, info: SeriesInfo, within: TimeRange) -> datetime | None:
+def has_recorded(storage: DataStorageInterface, key: SeriesKey, within: TimeRange) -> bool:
+    """Return whether a series has bars in a range that were recorded live."""
     try:
-        pin = storage.pin(info.key)
+        return bool(storage.ingests(storage.pin(key), [within], having=RECORDED_LIVE))
     except SeriesNotFoundError:
-        return None  # deleted just now
-    writes = storage.ingests(pin, [within], having=RECORDED_LIVE)
-    return max((write.ingested_at for write in writes), default=None)
-
-
-def since(seconds: EpochSeconds) -> TimeRange:
-    """Return the range of all times from a moment on."""
-    return TimeRange(seconds, 2**62)
+        return False  # deleted just now

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.covered_time import seconds_in, trading_gaps, trading_time
-from lumibot_duckdb.live.recorded import RecordedSeries, recorded_series, since
+from lumibot_duckdb.live.recorded import RecordedSeries, recorded_series
 from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, midnight
+from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RecordingStatus:
 
 def recording_status(storage: DataStorageInterface, days: int) -> list[RecordingStatus]:
     """Return the series that were recorded live within some days, in the order of `list_series`."""
-    recorded = recorded_series(storage, since(clock.epoch_now() - days * SECONDS_PER_DAY))
+    recorded = recorded_series(storage, clock.utc_now() - timedelta(days=days))
     return [_status(each) for each in recorded]
 
 

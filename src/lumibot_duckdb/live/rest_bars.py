@@ -19,7 +19,7 @@ PROVIDERS = (ALPACA, CCXT)
 
 
 class RestBars:
-    """Downloads bars of stored series. Connects to a provider at its first request, with connections of its own.
+    """Downloads bars of stored series. Its connections are its own, and made at the first request to a provider.
 
     Parameters:
         environment: has the credentials that Lumibot's live sources use. They are never logged.

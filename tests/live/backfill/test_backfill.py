@@ -1,4 +1,4 @@
-"""Backfill: what was not recorded is downloaded, and nothing else, whatever fails."""
+"""Backfill: what was not recorded is downloaded, and nothing else; no error ends it."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from live.conftest import SetClock
 from live.markets import BTC, SPY, Markets, between, new_york
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.backfill.downloads import download_missing
-from lumibot_duckdb.live.reads.live_read import BrokerFetch
-from lumibot_duckdb.live.warm_up.warm_up import WarmUp
+from lumibot_duckdb.live.warm_up.warm_up import BrokerFetch, WarmUp
 from lumibot_duckdb.storage.api import SeriesKey
 from sources.alpaca.server import KEY, SECRET
 

@@ -67,7 +67,7 @@ def warm_up(storage: DuckDBDataStorage, set_clock: SetClock) -> WarmUp:
 
 @pytest.fixture(scope="module")
 def shared_storage(tmp_path_factory: pytest.TempPathFactory) -> DuckDBDataStorage:
-    """A store for many examples, each of which has its own series."""
+    """A store for many examples. Each has its own series."""
     return DuckDBDataStorage(tmp_path_factory.mktemp("store"))
 
 
@@ -217,7 +217,7 @@ def test_a_split_restates_the_series_and_everything_comes_from_the_broker(
 
 
 def test_a_split_between_stored_bars_is_found(warm_up: WarmUp, storage: DuckDBDataStorage, broker: Broker) -> None:
-    """Recording went on after the split, so only bars before it are adjusted otherwise."""
+    """Recording continued after the split, so only bars before it are adjusted otherwise."""
     stored = broker.bars.copy()
     stored[stored.index < moment(200)] *= 4
     store(storage, KEY, stored, minutes(0, 350))

@@ -13,13 +13,13 @@ from functools import partial
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.backfill.downloads import StoppedError, check_adjustment, download_missing
 from lumibot_duckdb.live.covered_time import trading_gaps
-from lumibot_duckdb.live.recorded import recorded_series, since
+from lumibot_duckdb.live.recorded import recorded_series
 from lumibot_duckdb.live.rest_bars import PROVIDERS, RestBars
 from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import HistoryRestatedError, StorageError
-from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, midnight
+from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +28,14 @@ EVERY_SECONDS = 900.0
 SHARE = 0.25
 """The part of a provider's rate limit that the backfill uses. The strategy has the rest."""
 
-_LATELY_SECONDS = 14 * SECONDS_PER_DAY
+_LATELY = timedelta(days=14)
 _MARGIN_SECONDS = 60  # plans without recent data refuse the last fifteen minutes to the second
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class BackfillCounts:
-    """What a backfill did: rounds that ended, bars downloaded, and series of which a download failed."""
+    """What a backfill did: rounds that ended, bars that were downloaded, and downloads that failed."""
 
     rounds: int = 0
     bars: int = 0
@@ -123,9 +123,8 @@ class Backfill:
             StorageError: the store cannot be used.
             StoppedError: the backfill was closed.
         """
-        now = clock.epoch_now()
         storage.merge_spooled()  # what was recorded, but could not be written yet, is not missing
-        series = [each.info.key for each in recorded_series(storage, since(now - _LATELY_SECONDS), PROVIDERS)]
+        series = [each.info.key for each in recorded_series(storage, clock.utc_now() - _LATELY, PROVIDERS)]
         refused: set[str] = set()
         for key in series:
             self._attempt(key, refused, partial(self._check_adjustment, storage, key))

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.checking.verified import SeriesKind, Verification, joined
 from lumibot_duckdb.live.covered_time import in_ranges, seconds_in, trading_gaps
-from lumibot_duckdb.live.recorded import recorded_series, since
+from lumibot_duckdb.live.recorded import has_recorded, recorded_series
 from lumibot_duckdb.live.rest_bars import PROVIDERS, RestBars
 from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesInfo, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common
-from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, midnight
+from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight, moment_of
 
 if TYPE_CHECKING:
     from lumibot_duckdb.live.checking.comparison import BarComparison
 
-_LATELY_SECONDS = 30 * SECONDS_PER_DAY
+_LATELY = timedelta(days=30)
 _DAY = timedelta(days=1)
 
 
@@ -64,9 +64,11 @@ def series_to_check(
         among: choose among these series.
     """
     if day is not None:
-        found = _recorded(storage, _range_of(day), providers, among)
+        whole = _range_of(day)
+        recorded = _recorded(storage, moment_of(whole.start), providers, among)
+        found = [info for info in recorded if has_recorded(storage, info.key, whole)]
         return (day, found) if found else None
-    lately = _recorded(storage, since(clock.epoch_now() - _LATELY_SECONDS), providers, among)
+    lately = _recorded(storage, clock.utc_now() - _LATELY, providers, among)
     last = [min(info.last or 0, end_of_settled_bars(info.key.timeframe) - 1) for info in lately]
     for each in sorted({date_of(seconds, NEW_YORK) for seconds in last}, reverse=True):
         chosen = series_to_check(storage, each, providers, among)
@@ -76,10 +78,10 @@ def series_to_check(
 
 
 def _recorded(
-    storage: DataStorageInterface, within: TimeRange, providers: Collection[str], among: Collection[SeriesInfo] | None
+    storage: DataStorageInterface, since: datetime, providers: Collection[str], among: Collection[SeriesInfo] | None
 ) -> list[SeriesInfo]:
     keys = None if among is None else {info.key for info in among}
-    recorded = recorded_series(storage, within, providers)
+    recorded = recorded_series(storage, since, providers)
     return [each.info for each in recorded if keys is None or each.info.key in keys]
 
 
@@ -97,7 +99,7 @@ def checked(
 
 
 def outcome(checks: Sequence[SeriesCheck]) -> tuple[list[Verification], list[SeriesKind]]:
-    """Return the kinds of series that are verified, and those of which a series differs."""
+    """Return the kinds of series that are verified, and the kinds with a series that differs."""
     differing = {SeriesKind.of(each.key) for each in checks if each.found is not None and not each.found.equal}
     now = clock.utc_now()
     verified = [

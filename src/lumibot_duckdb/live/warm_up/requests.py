@@ -1,4 +1,4 @@
-"""Which ranges the broker is asked for: the gaps, and a few stored bars beside them, which are compared."""
+"""Which ranges are requested from the broker: the gaps, and a few stored bars beside them, which are compared."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _starts_in(part: StoredPart, pieces: list[TimeRange] | tuple[TimeRange, ...]
     return part.starts[in_ranges(part.starts, pieces)]
 
 
-# At least so many lengths of a bar, whatever was traded: symbols that were recorded together then have the same
-# ranges, for which a caller can ask the broker at once.
+# At least so many lengths of a bar, even if nothing was traded: symbols that were recorded together then have the same
+# ranges, which a caller can request at once.
 
 
 def _end_of(starts: Int64Array, piece: TimeRange, length: int) -> TimeRange:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_GAPS = 3
-"""How many gaps the broker is asked for at most: each is a request."""
+"""How many gaps there may be at most: each is a request."""
 
 _FEWEST_BARS = 10  # a shorter piece saves nothing, since bars beside a gap are requested anyway
 _IMPORTED = "migrated_from"

@@ -1,4 +1,4 @@
-"""Answers live reads from the store where it is certain, and asks the broker for the rest."""
+"""Answers live reads from the store where it is certain, and requests the rest from the broker."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.checking.verified import VerifiedKinds
-from lumibot_duckdb.live.reads.live_read import BrokerFetch
 from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.live.warm_up.choice import WarmUpArgument, WarmUpChoice, chosen_warm_up
 from lumibot_duckdb.live.warm_up.restatements import Restatements
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from lumibot_duckdb.live.warm_up.stored_part import StoredPart
 
 logger = logging.getLogger(__name__)
+
+BrokerFetch: TypeAlias = "Callable[[pd.Timestamp, pd.Timestamp], pd.DataFrame | None]"
+"""Requests the bars that start in `[start, stop)` from the broker; None if it has none. Raises the broker's errors."""
 
 DEADLINE_SECONDS = 2.0
 _FEWEST_BARS = 10
@@ -70,7 +72,7 @@ class _Compared:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What of a range comes from the store, and what the broker is asked for."""
+    """Which part of a range comes from the store, and what is requested from the broker."""
 
     wanted: TimeRange
     part: StoredPart
@@ -100,11 +102,11 @@ def warm_up_of(
 class WarmUp:
     """A `ReadFilter` that answers from the store what it covers. Thread-safe.
 
-    The frame equals the broker's. Each answer of the broker includes a few stored bars, which are compared. If one
-    differs, the broker is asked for everything, and the series is not read from the store for a day; if the broker
-    adjusts all prices otherwise than when they were stored, the series is restated. A series that is covered as a whole
-    is compared once a day, and the oldest bars of an adjusted one, too. Nothing here raises or delays a strategy: if
-    the store does not answer in time, the broker is asked.
+    The frame equals the broker's. Each request includes a few stored bars, which are compared. If one differs, the
+    broker answers everything, and the series is not read from the store for a day; if the broker adjusts all prices
+    otherwise than when they were stored, the series is restated. A range that is covered as a whole is compared once a
+    day, and so are the oldest bars of an adjusted series. Nothing here raises or delays a strategy: if the store does
+    not answer in time, the broker does.
 
     Parameters:
         storage: opens the store; called once, in another thread.
@@ -151,7 +153,7 @@ class WarmUp:
     # -- deciding what to ask --------------------------------------------------------------------------------
 
     def _plan(self, key: SeriesKey, start: pd.Timestamp, stop: pd.Timestamp) -> _Plan | None:
-        """Return what to ask the broker for; None if the store has nothing that saves a request."""
+        """Return what to request; None if everything comes from the broker."""
         wanted = TimeRange(epoch_seconds_ceiling(start), epoch_seconds_ceiling(stop))
         settled = end_of_settled_bars(key.timeframe)
         if settled - wanted.start < _FEWEST_BARS * bar_seconds(key.timeframe):
@@ -188,7 +190,7 @@ class WarmUp:
     def _joined(
         self, key: SeriesKey, plan: _Plan, answers: list[tuple[TimeRange, pd.DataFrame | None]]
     ) -> pd.DataFrame | None:
-        """Return the whole frame; None if the broker must be asked for everything."""
+        """Return the whole frame; None if everything must be requested from the broker."""
         from lumibot_duckdb.live.warm_up.joining import CannotJoinError, DifferentBarsError, joined
 
         known = self._compared.get(key)
