@@ -282,6 +282,32 @@ def test_a_series_waits_for_its_restatement_while_the_store_is_busy(
     assert storage.coverage(KEY) == []
 
 
+def test_a_series_that_its_recorder_has_restated_is_left_alone(
+    storage: DuckDBDataStorage, broker: Broker, set_clock: SetClock
+) -> None:
+    set_clock(moment(395))
+    store(storage, KEY, broker.bars, minutes(0, 350))
+    broker.bars = broker.bars / 2
+    warm_up = WarmUp(lambda: storage, always)
+    go_on, pin = threading.Event(), storage.pin
+
+    def delayed(key: SeriesKey) -> SeriesPin:
+        if threading.current_thread().name == "lumibot-duckdb-restatement":
+            go_on.wait(20)
+        return pin(key)
+
+    with mock.patch.object(storage, "pin", delayed):
+        read(warm_up, broker, 0, 390)
+        storage.restate_series(KEY.asset, KEY.source, KEY.timeframe, adjustment=KEY.adjustment)
+        store(storage, KEY, broker.bars, minutes(0, 370))
+        go_on.set()
+        assert warm_up.restatements.wait(20)
+    assert storage.coverage(KEY) == [minutes(0, 370)]
+    broker.asked.clear()
+    assert_brokers(read(warm_up, broker, 0, 390), broker, 0, 390)
+    assert broker.asked[-1] == (moment(367), moment(390))
+
+
 # -- the store is in the way -----------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey
-from lumibot_duckdb.storage.errors import StorageError
+from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +16,8 @@ _PAUSE_SECONDS = 10.0
 
 class Restatements:
     """Begins new versions of series, and tries again while the store is busy or cannot be written. Thread-safe.
+
+    A series that was restated in the meantime, for example by its recorder, is left alone: its new bars are current.
 
     Parameters:
         storage: opens the store.
@@ -26,7 +28,7 @@ class Restatements:
         self._storage = storage
         self._pause_seconds = pause_seconds
         self._guard = threading.Lock()
-        self._pending: dict[SeriesKey, None] = {}
+        self._pending: dict[SeriesKey, int] = {}
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._done = threading.Condition(self._guard)
@@ -35,10 +37,10 @@ class Restatements:
         """Whether a series waits to be restated. What is returned for it now must not be added to its old version."""
         return key in self._pending
 
-    def add(self, key: SeriesKey) -> None:
-        """Restate a series soon. Does not wait."""
+    def add(self, key: SeriesKey, version_id: int) -> None:
+        """Restate a series soon, if that is still its version. Does not wait."""
         with self._guard:
-            self._pending[key] = None
+            self._pending[key] = version_id
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="lumibot-duckdb-restatement", daemon=True)
                 self._thread.start()
@@ -52,6 +54,14 @@ class Restatements:
         """End the thread after its current attempt."""
         self._stopped.set()
 
+    def _restate(self, key: SeriesKey, version_id: int) -> None:
+        storage = self._storage()
+        try:
+            if storage.pin(key).version_id == version_id:
+                storage.restate_series(key.asset, key.source, key.timeframe, adjustment=key.adjustment)
+        except SeriesNotFoundError:
+            return  # deleted in the meantime
+
     def _run(self) -> None:
         reported = False
         while not self._stopped.is_set():
@@ -61,7 +71,7 @@ class Restatements:
                     self._thread = None  # the next `add` starts another
                     return
             try:
-                self._storage().restate_series(key.asset, key.source, key.timeframe, adjustment=key.adjustment)
+                self._restate(key, self._pending[key])
             except StorageError as error:
                 if not reported:
                     logger.warning("%s could not be restated yet, and is not read meanwhile: %s", key.label(), error)

@@ -32,11 +32,13 @@ class StoredPart:
         pieces: the ranges.
         bars: all bars in them, as the storage returns them.
         starts: the starts of the bars.
+        version_id: the version that they belong to.
     """
 
     pieces: tuple[TimeRange, ...]
     bars: pd.DataFrame
     starts: Int64Array
+    version_id: int
 
 
 def stored_part(storage: DataStorageInterface, key: SeriesKey, wanted: TimeRange, settled: int) -> StoredPart | None:
@@ -60,7 +62,7 @@ def stored_part(storage: DataStorageInterface, key: SeriesKey, wanted: TimeRange
         return None  # restated, or forgotten, in the meantime
     starts = bar_starts(bars)
     inside = in_ranges(starts, pieces)
-    return StoredPart(tuple(pieces), bars[inside], starts[inside])
+    return StoredPart(tuple(pieces), bars[inside], starts[inside], pin.version_id)
 
 
 def _is_missing(storage: DataStorageInterface, key: SeriesKey, pieces: Iterable[TimeRange]) -> bool:

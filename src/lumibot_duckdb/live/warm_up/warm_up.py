@@ -201,7 +201,7 @@ class WarmUp:
             self._paused[key] = (clock.utc_now(), _PAUSE_IF_UNKNOWN)  # each attempt is one more request
             return None
         except DifferentBarsError as error:
-            self._note_difference(key, readjusted=error.readjusted)
+            self._note_difference(key, plan.part, readjusted=error.readjusted)
             return None
         self._note_comparison(key, plan, found)
         self._count(reads=1, bars=found.stored)
@@ -217,11 +217,11 @@ class WarmUp:
             made = replace(made, oldest=first, oldest_at=now)
         self._compared[key] = made
 
-    def _note_difference(self, key: SeriesKey, *, readjusted: bool) -> None:
+    def _note_difference(self, key: SeriesKey, part: StoredPart, *, readjusted: bool) -> None:
         self._compared.pop(key, None)
         self._count(different=1)
         if readjusted and key.adjustment:
-            self.restatements.add(key)
+            self.restatements.add(key, part.version_id)
             return
         self._paused[key] = (clock.utc_now(), _PAUSE_IF_DIFFERENT)
         logger.warning(
