@@ -19,7 +19,7 @@ from live.warm_up.brokers import Broker, bars_at, minutes, moment, store
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.live.checking.verified import SeriesKind, Verification, VerifiedKinds
 from lumibot_duckdb.live.warm_up.warm_up import WarmUp, warm_up_of
-from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, SeriesKey
+from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.errors import StoreBusyError
 
