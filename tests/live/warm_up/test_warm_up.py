@@ -18,6 +18,7 @@ from live.conftest import SetClock
 from live.warm_up.brokers import Broker, bars_at, minutes, moment, store
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.live.checking.verified import SeriesKind, Verification, VerifiedKinds
+from lumibot_duckdb.live.warm_up import warm_up as warm_up_module
 from lumibot_duckdb.live.warm_up.warm_up import WarmUp, warm_up_of
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.connection.lock import StoreLock
@@ -44,6 +45,11 @@ def assert_brokers(found: pd.DataFrame, broker: Broker, first: float, stop: floa
     expected = broker.within(moment(first), moment(stop))
     pd.testing.assert_frame_equal(found, expected, check_exact=True, check_freq=False)
     assert found.index.dtype == expected.index.dtype
+
+
+@pytest.fixture(autouse=True)
+def _few_bars_are_worth_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_up_module, "BARS_WORTH_A_REQUEST", 1)
 
 
 @pytest.fixture
@@ -115,6 +121,21 @@ def test_only_the_gaps_are_requested_with_three_bars_beside_them(
     asked = [(moment(50), moment(103)), (moment(197), moment(253)), (moment(347), moment(390))]
     assert broker.asked == asked
     assert (warm_up.counts.reads, warm_up.counts.bars) == (1, 2 * 94)
+
+
+@pytest.mark.parametrize(("worth", "requests"), [(95, 1), (94, 3)])
+def test_requests_are_not_repeated_for_a_few_bars(
+    warm_up: WarmUp,
+    storage: DuckDBDataStorage,
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    worth: int,
+    requests: int,
+) -> None:
+    store(storage, RAW, broker.bars, minutes(100, 200), minutes(250, 350))  # 188 of these bars are not requested
+    monkeypatch.setattr(warm_up_module, "BARS_WORTH_A_REQUEST", worth)
+    assert_brokers(read(warm_up, broker, 50, 390, RAW), broker, 50, 390)
+    assert len(broker.asked) == requests
 
 
 def test_a_covered_range_is_compared_once_a_day(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.checking.verified import VerifiedKinds
+from lumibot_duckdb.live.covered_time import in_ranges
 from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.live.warm_up.choice import WarmUpArgument, WarmUpChoice, chosen_warm_up
 from lumibot_duckdb.live.warm_up.restatements import Restatements
@@ -34,6 +35,9 @@ BrokerFetch: TypeAlias = "Callable[[pd.Timestamp, pd.Timestamp], pd.DataFrame | 
 """Requests the bars that start in `[start, stop)` from the broker; None if it has none. Raises the broker's errors."""
 
 DEADLINE_SECONDS = 2.0
+BARS_WORTH_A_REQUEST = 300
+"""How many bars have to come from the store for each request beyond the first: the smallest page of a broker."""
+
 _FEWEST_BARS = 10
 _COMPARED_EVERY = timedelta(days=1)
 _PAUSE_IF_DIFFERENT = timedelta(days=1)
@@ -166,8 +170,10 @@ class WarmUp:
         if part is None or not len(part.starts):
             return None
         requests = self._requests(key, part, wanted)
-        newly_read = sum(int(((part.starts >= each.start) & (part.starts < each.end)).sum()) for each in requests)
-        return None if newly_read == len(part.starts) else _Plan(wanted, part, requests)
+        saved = int((~in_ranges(part.starts, requests)).sum())
+        if not saved or saved < BARS_WORTH_A_REQUEST * (len(requests) - 1):
+            return None
+        return _Plan(wanted, part, requests)
 
     def _requests(self, key: SeriesKey, part: StoredPart, wanted: TimeRange) -> tuple[TimeRange, ...]:
         from lumibot_duckdb.live.warm_up.requests import gaps_with_neighbours, newest_bars, oldest_bars
