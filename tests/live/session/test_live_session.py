@@ -34,7 +34,7 @@ def recorded(tmp_path: Path) -> Iterator[Callable[..., SessionRecording]]:
     made = []
 
     def record(**settings: Any) -> SessionRecording:
-        recording = SessionRecording(tmp_path / "my-results.duckdb", pause_seconds=0.05, **settings)
+        recording = SessionRecording(tmp_path / "my-results.duckdb", **settings)
         assert recording.install()
         made.append(recording)
         return recording
@@ -86,6 +86,8 @@ def test_what_the_strategy_saw_and_did_is_stored(recorded: Callable[..., Session
     assert set(orders["quantity"]) == {10.0}
 
     equity = tables["equity"].to_pandas()
+    assert equity.iloc[0].tolist() == [START + 60 * MINUTE, 100_000.0, 100_000.0]
+    equity = equity.iloc[1:]
     values = {row["datetime"]: row["portfolio_value"] for row in strategy._stats_list}
     assert equity["value"].tolist() == [values[time] for time in equity["time"]]
     assert equity["value"].iloc[-1] == strategy.portfolio_value
@@ -198,7 +200,7 @@ def test_a_session_in_lumibots_trader(recorded: Callable[..., SessionRecording])
             super().initialize()
             self.sleeptime = "1S"
 
-    recording = recorded()
+    recording = recorded(pause_seconds=0.5)
     now = datetime.now(timezone.utc).replace(second=0, microsecond=0)
     market = Market(now - 60 * MINUTE, 120)
     strategy = EachSecond(broker=MarketBroker(market), quote_asset=USD, risk_free_rate=0.0, benchmark_asset=None)

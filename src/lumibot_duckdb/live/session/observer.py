@@ -44,6 +44,12 @@ class SessionObserver:
         self._value: tuple[float | None, float | None] = (None, None)
         self._value_noted = -math.inf
 
+    def began(self) -> None:
+        """Note the value of the portfolio before the first iteration changes it."""
+        strategy = self._strategy
+        value = {"portfolio_value": strategy.portfolio_value, "cash": strategy.cash}
+        self.valued({"datetime": strategy.get_datetime(), **value})
+
     def requested(self, method: str, arguments: Mapping[str, Any], answer: Any, error: Exception | None) -> None:
         """Note the answer to a request for bars or prices, or the type of its error: one event for each asset."""
         now = _microseconds(self._strategy.get_datetime())
