@@ -25,6 +25,9 @@ _EXECUTED = ("run", "run_once")
 class Observer(Protocol):
     """Is told what a strategy does while it runs."""
 
+    def began(self) -> None:
+        """Note that the run begins."""
+
     def requested(self, method: str, arguments: Mapping[str, Any], answer: Any, error: Exception | None) -> None:
         """Note the answer to a request, or its error."""
 
@@ -115,7 +118,8 @@ def _begin(strategy: Any) -> Observer | None:
         observer = begin(strategy)
         if observer is not None:
             _observers[id(strategy)] = observer
-            _watch_trades(strategy.broker, observer)
+            _safely(observer.began)
+            _safely(_watch_trades, strategy.broker, observer)
             return observer
     return None
 

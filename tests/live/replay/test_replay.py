@@ -45,7 +45,7 @@ class Folder:
         self.market = Market(START, 200, has_unfinished=False)
         running = Market(START, 200)
         late = Market(START, 200, has_unfinished=False, delay=timedelta(seconds=30))
-        recording = SessionRecording(self.results, pause_seconds=0.05)
+        recording = SessionRecording(self.results)
         assert recording.install()
         for market in (self.market, running, late):
             broker = MarketBroker(market, slippage=0.05)
