@@ -1,1 +1,1 @@
-"""What Lumibot's live sources read from their providers, on its way to the strategy."""
+"""Passes the bars that Lumibot's live sources return to the recorder."""

@@ -23,16 +23,15 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks, Period
 from lumibot_duckdb.sources.ccxt.candles_view import CandlesView
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
 from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.storage.api import (
     AsOf,
-    AssetKey,
     BarArrays,
     DataStorageInterface,
     EpochSeconds,
-    SeriesKey,
     SeriesPin,
     TimeRange,
 )
@@ -45,7 +44,6 @@ from lumibot_duckdb.windows.ranges_view import clipped
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "ccxt"
 TIMEFRAMES = {"1m": "minute", "1h": "hour", "1d": "day"}
 AS_CACHED = "as_cached"
 """Metadata key of a write with candles from Lumibot's cache: the ranges (epoch seconds) that were imported."""
@@ -150,7 +148,7 @@ class StoredCandles(CcxtCacheHooks):
 
     def _file(self, symbol: str, timeframe: str) -> CandleFile:
         if (symbol, timeframe) not in self._files:
-            key = SeriesKey(asset_of(symbol, self.exchange_id), SOURCE, TIMEFRAMES[timeframe])
+            key = series_of(symbol, self.exchange_id, TIMEFRAMES[timeframe])
             # Lumibot downloads what follows the last candle, or precedes the first, in each run.
             series = DownloadedSeries(self._storage(), key, as_of=self._as_of, trusts_provisional=False)
             label = f"{symbol} on {self.exchange_id}"
@@ -356,12 +354,6 @@ class CandleFile:
         open_candles = self.series.open_bars_in(within)
         view = CandlesView(self.series.storage, pin, ranges, open_candles, outline, self._dropped)
         return view if view.facts.rows else None
-
-
-def asset_of(symbol: str, exchange_id: str) -> AssetKey:
-    """Return the asset of a market ("BTC/USDT"); a derivative ("BTC/USDT:USDT") is a crypto future."""
-    base, _, quote = symbol.partition("/")
-    return AssetKey(base, "crypto_future" if ":" in quote else "crypto", quote or None, exchange=exchange_id)
 
 
 def _as_cached(storage: DataStorageInterface, pin: SeriesPin) -> list[TimeRange]:

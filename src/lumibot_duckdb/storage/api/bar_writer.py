@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lumibot_duckdb.storage.api.types import AssetLike, BarFrame, OnRows, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.api.types import (
+    AssetLike,
+    BarFrame,
+    BatchOutcome,
+    BatchWrite,
+    OnRows,
+    SeriesKey,
+    TimeRange,
+    WriteResult,
+)
 
 
 class BarWriter(ABC):
@@ -123,6 +132,42 @@ class BarWriter(ABC):
             >>> series = [SeriesKey(AssetKey(symbol), "my_csv", "day", "") for symbol in ("HPQ", "DELL")]
             >>> [result.added for result in DuckDBDataStorage().store_many(dict.fromkeys(series, bars))]
             [5, 5]
+        """
+
+    @abstractmethod
+    def store_batch(self, batch: Sequence[BatchWrite]) -> list[BatchOutcome]:
+        """Store bars of several series with what they cover, in one transaction; spool what cannot be stored now.
+
+        For what cannot wait or be asked for again, such as a recorder of live bars. It waits a quarter of a second for
+        other processes, then keeps the bars beside the store, as if the disk fails. A write that is refused, or whose
+        series was restated since `asked_at`, does not keep the others from being stored.
+
+        Args:
+            batch: Writes to different series.
+
+        Returns:
+            What became of each write, in the same order. No failure is raised.
+
+        Raises:
+            ValueError: Two writes are to the same series.
+
+        Example:
+            >>> import pandas as pd
+            >>> from datetime import datetime, timezone
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> from lumibot_duckdb.storage.api import AssetKey, BatchWrite, SeriesKey, TimeRange
+            >>> times = pd.date_range("2024-01-02 14:30", periods=2, freq="min", tz="UTC")
+            >>> batch = [
+            ...     BatchWrite(
+            ...         SeriesKey(AssetKey(symbol), "my_feed", "minute"),
+            ...         pd.DataFrame({"close": [160.0, 160.1]}, index=times),
+            ...         covered=(TimeRange(1704205800, 1704205920),),
+            ...         asked_at=datetime(2024, 1, 2, 14, 32, 5, tzinfo=timezone.utc),
+            ...     )
+            ...     for symbol in ("HPQ", "DELL")
+            ... ]
+            >>> [outcome.result.added for outcome in DuckDBDataStorage().store_batch(batch)]
+            [2, 2]
         """
 
     @abstractmethod

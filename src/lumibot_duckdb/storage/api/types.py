@@ -215,6 +215,54 @@ class WriteResult:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchWrite:
+    """Bars of one series in a batch, and what they cover.
+
+    Attributes:
+        key: The series.
+        bars: A frame as `store_ohlcv_data` takes it.
+        covered: The ranges that the source's responses cover; none if `bars` cover nothing.
+        asked_at: When the source was queried (tz-aware), the first time if these are several responses.
+        closed_at: Bars that had not closed by then are not covered (tz-aware; None: by `asked_at`).
+        provisional: The parts of `covered` that no response proves; see `store_ohlcv_data`.
+        replace: `bars` is all there is in `covered`, which is one range then: other stored bars in it are removed.
+        metadata: Anything that JSON can express, kept with this write.
+    """
+
+    key: SeriesKey
+    bars: BarFrame
+    covered: tuple[TimeRange, ...]
+    asked_at: datetime
+    closed_at: datetime | None = None
+    provisional: tuple[TimeRange, ...] = ()
+    replace: bool = False
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of one write of a batch.
+
+    Attributes:
+        result: What it did; None if it was refused, or could be neither stored nor spooled.
+        error: Why it was not stored at once; None if it was.
+    """
+
+    result: WriteResult | None
+    error: Exception | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it is in the store."""
+        return self.error is None
+
+    @property
+    def is_spooled(self) -> bool:
+        """Whether it waits beside the store for the next write."""
+        return self.error is not None and self.result is not None
+
+
+@dataclass(frozen=True, slots=True)
 class IngestInfo:
     """One write to a series.
 

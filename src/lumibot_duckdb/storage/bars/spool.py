@@ -145,8 +145,8 @@ class Spool:
         when = "write to the store" if len(kept.write.bars) <= MOST_BARS else "download or compaction"
         return type(failure)(f"{_preface(failure, kept)} is kept in {self.folder}, and the next {when} merges it")
 
-    def keep_instead(self, failure: StoreBusyError, kept: SpooledWrite) -> None:
-        """Spool a write for which the store did not become free; raise an error like `failure` if that fails, too."""
+    def keep_instead(self, failure: StoreBusyError | StoreWriteError, kept: SpooledWrite) -> None:
+        """Spool a write that could not be made; raise an error like `failure` if that fails, too."""
         try:
             self.keep(kept)
         except OSError as error:
@@ -306,6 +306,7 @@ def _content_of(kept: SpooledWrite) -> bytes:
         "metadata": metadata_text(key, write.metadata),
         "onto": write.onto,
         "asked_at": write.asked_at.isoformat(),
+        "closed_at": write.closed_at and write.closed_at.isoformat(),
         "store_id": kept.store_id,
         "layout": write.bars.layout.to_json(),
     }
@@ -327,7 +328,7 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
     table.validate(full=True)
     said: Mapping[str, Any] = json.loads(table.schema.metadata[_WRITE])
     key = _key_of(said)
-    covered, onto = said["covered"], said["onto"]
+    covered, onto, closed_at = said["covered"], said["onto"], said.get("closed_at")
     write = BarsWrite(
         key=key,
         bars=_bars(key.label(), table, Layout.from_json(said["layout"])),
@@ -339,6 +340,7 @@ def _write_of(name: str, content: bytes) -> SpooledWrite:
         also_covered=_ranges(said.get("also_covered", ())),
         provisional=None if said.get("provisional") is None else _ranges(said["provisional"]),
         yields=True,
+        closed_at=None if closed_at is None else parse_moment(closed_at),
     )
     return SpooledWrite(write, _text(said["store_id"]))
 

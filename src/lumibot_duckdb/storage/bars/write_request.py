@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BarsWrite:
-    """The arguments of `store_ohlcv_data`, checked. `asked_at` is in UTC.
+    """The arguments of `store_ohlcv_data`, checked. Moments are in UTC.
 
-    `yields` means that this write has waited in the spool: it does not change bars that were requested after it.
+    `closed_at` is by when bars must have closed to be covered, if not by `asked_at`. `yields` means that this write has
+    waited in the spool: it does not change bars that were requested after it.
     """
 
     key: SeriesKey
@@ -34,6 +35,7 @@ class BarsWrite:
     also_covered: tuple[TimeRange, ...] = ()
     provisional: tuple[TimeRange, ...] | None = None
     yields: bool = False
+    closed_at: datetime | None = None
 
 
 def checked_range(key: SeriesKey, name: str, given: object) -> TimeRange:
@@ -52,17 +54,17 @@ def checked_range(key: SeriesKey, name: str, given: object) -> TimeRange:
         ) from None
 
 
-def checked_moment(key: SeriesKey, asked_at: object) -> datetime:
+def checked_moment(key: SeriesKey, moment: object, name: str = "asked_at") -> datetime:
     """Return when something was requested, in UTC: now unless it is given. Raises `InvalidBarsError`."""
-    if asked_at is None:
+    if moment is None:
         return utc_now()
-    if not isinstance(asked_at, datetime) or asked_at.tzinfo is None:
-        reason = "has no time zone" if isinstance(asked_at, datetime) else "is not a datetime"
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        reason = "has no time zone" if isinstance(moment, datetime) else "is not a datetime"
         raise InvalidBarsError(
-            f"{key.label()}: asked_at, {asked_at}, {reason}; pass a tz-aware datetime, for example "
+            f"{key.label()}: {name}, {moment}, {reason}; pass a tz-aware datetime, for example "
             "datetime.now(timezone.utc)"
         )
-    return asked_at.astimezone(UTC)
+    return moment.astimezone(UTC)
 
 
 def metadata_text(key: SeriesKey, metadata: Mapping[str, Any] | None) -> str | None:

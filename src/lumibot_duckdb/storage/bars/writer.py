@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lumibot_duckdb.storage.api import AssetLike, BarFrame, BarWriter, OnRows, SeriesKey, TimeRange, WriteResult
+from lumibot_duckdb.storage.api import (
+    AssetLike,
+    BarFrame,
+    BarWriter,
+    BatchOutcome,
+    BatchWrite,
+    OnRows,
+    SeriesKey,
+    TimeRange,
+    WriteResult,
+)
+from lumibot_duckdb.storage.bars import batch_writing
 from lumibot_duckdb.storage.bars.batches import in_batches
 from lumibot_duckdb.storage.bars.coverage_records import forget_coverage
 from lumibot_duckdb.storage.bars.new_series import store_new_series
@@ -122,6 +133,9 @@ class StoredBarWriter(BarWriter):
             Write(cursor, write.key, states[write.key], ingest_id, now).bars(write)
             for ingest_id, write in enumerate(others, first_id + len(new))
         ]
+
+    def store_batch(self, batch: Sequence[BatchWrite]) -> list[BatchOutcome]:
+        return batch_writing.store_batch(self._store, batch, _WAIT_TO_SPOOL_SECONDS)
 
     def merge_spooled(self) -> int:
         return self._store.merge_spooled()

@@ -137,7 +137,7 @@ class Write:
         if provisional is None:
             provisional = () if len(bars) else tuple(asked)
         proven = [part for piece in asked for part in missing(piece, provisional)]
-        fresh = self._coverage_to_add(proven, provisional, given.asked_at)
+        fresh = self._coverage_to_add(proven, provisional, given.asked_at, given.closed_at)
         if after is None and not fresh and not self._is_news(bars, metadata):
             return replace(result, version_id=before.version_id if before is not None else None)
         kind = "coverage" if after is None else "bars"
@@ -393,12 +393,19 @@ class Write:
         return layout_id_of(self._cursor, layout, self._ingest_id)
 
     def _coverage_to_add(
-        self, proven: Sequence[TimeRange], provisional: Sequence[TimeRange], asked_at: datetime
+        self,
+        proven: Sequence[TimeRange],
+        provisional: Sequence[TimeRange],
+        asked_at: datetime,
+        closed_at: datetime | None = None,
     ) -> list[Covered]:
         series = None if self._before is None else self._before.series_id
         now = aware_utc(self._now)
         return coverage_to_add(
-            self._cursor, series, proven, provisional, self._key.timeframe, asked_at=min(asked_at, now), now=now
+            *(self._cursor, series, proven, provisional, self._key.timeframe),
+            asked_at=min(asked_at, now),
+            now=now,
+            closed_at=min(closed_at or asked_at, now),
         )
 
 

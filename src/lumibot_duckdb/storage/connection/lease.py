@@ -218,14 +218,19 @@ class Lease:
             if not self._users and (self._draining or self._should_yield()):
                 self._end()
             elif self._janitor is None and self._engine is not None:
-                self._janitor = threading.Thread(
-                    target=self._end_when_idle,
-                    args=(self._owner(),),
-                    name=f"lease of {self._file.path.name}",
-                    daemon=True,
-                )
-                self._janitor.start()
+                self._start_janitor()
             self._notify()
+
+    def _start_janitor(self) -> None:
+        self._janitor = threading.Thread(
+            target=self._end_when_idle, args=(self._owner(),), name=f"lease of {self._file.path.name}", daemon=True
+        )
+        try:
+            self._janitor.start()
+        except RuntimeError:  # the interpreter ends, or there are too many threads: nobody would end the lease later
+            self._janitor = None
+            if not self._users:
+                self._end()
 
     def _wait(self, deadline: float) -> None:
         left = deadline - time.monotonic()
