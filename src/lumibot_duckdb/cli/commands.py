@@ -69,6 +69,10 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         ),
     ),
     (
+        "trade live",
+        (Command("live", "live", "show what live trading recorded, and check it against the provider"),),
+    ),
+    (
         "set up",
         (
             Command("doctor", "doctor", "check the installation, the settings and the store, and test every source"),
