@@ -48,7 +48,7 @@ def functions() -> list[object]:
 
 def test_reads_are_recorded_from_activation_to_deactivation(tmp_path: Path) -> None:
     before = functions()
-    active = live.activate(tmp_path)
+    active = live.activate(tmp_path, backfill=False)
     assert active is not None
     assert all(ours is not theirs for ours, theirs in zip(functions(), before, strict=True))
     frame = read()
@@ -62,21 +62,21 @@ def test_reads_are_recorded_from_activation_to_deactivation(tmp_path: Path) -> N
 
 
 def test_activation_is_idempotent_and_has_one_store(tmp_path: Path) -> None:
-    active = live.activate(tmp_path / "one")
+    active = live.activate(tmp_path / "one", backfill=False)
     assert live.activate() is active
-    assert live.activate(tmp_path / "one") is active
+    assert live.activate(tmp_path / "one", backfill=False) is active
     with pytest.raises(ValueError, match=r"recorded in .*one.* already: call live.deactivate\(\) before"):
-        live.activate(tmp_path / "two")
+        live.activate(tmp_path / "two", backfill=False)
     live.deactivate()
     live.deactivate()
-    again = live.activate(tmp_path / "two")
+    again = live.activate(tmp_path / "two", backfill=False)
     assert again is not None
     assert again.store.parent.name == "two"
 
 
 def test_wrappers_of_other_code_survive_deactivation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = shared_bar_cache.read_bars_many
-    live.activate(tmp_path)
+    live.activate(tmp_path, backfill=False)
     ours = shared_bar_cache.read_bars_many
 
     def theirs(*arguments: object, **options: object) -> object:
@@ -91,5 +91,5 @@ def test_wrappers_of_other_code_survive_deactivation(tmp_path: Path, monkeypatch
 def test_an_unknown_lumibot_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = functions()
     monkeypatch.setattr(live.activation, "keeps_contract", lambda part, otherwise: False)
-    assert live.activate(tmp_path) is None
+    assert live.activate(tmp_path, backfill=False) is None
     assert functions() == before

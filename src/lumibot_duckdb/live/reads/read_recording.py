@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from lumibot_duckdb.live.reads.gap_log import GapLog
 from lumibot_duckdb.live.reads.live_read import ReadFilter
 from lumibot_duckdb.live.reads.series_keys import Destination, NotRecordedError, destination_of
 from lumibot_duckdb.live.reads.settled import proven_ranges, settled_before
+from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import (
     Fetch,
     Frames,
@@ -116,6 +118,7 @@ class ReadRecording:
     def pass_on(self, live_bars: LiveBars | None, *, adjusted: bool) -> None:
         """Pass bars on, if there are any; `adjusted` says that the source may change past prices."""
         if live_bars is not None:
+            live_bars = replace(live_bars, metadata={**live_bars.metadata, RECORDED_LIVE: True})
             (self._recorder.record_adjusted if adjusted else self._recorder.record)(live_bars)
 
     def forget(self, series: Any) -> None:
