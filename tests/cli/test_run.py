@@ -14,6 +14,7 @@ import pytest
 
 from cli.files import PROGRAM
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.cli.main import main
 
 ABOUT_ITSELF = """
 import os, sys
@@ -233,9 +234,18 @@ def test_a_live_script_is_recorded(folder: Path) -> None:
     ],
 )
 def test_what_cannot_be_recorded_is_said_before_the_script_starts(
-    arguments: tuple[str, ...], variables: dict[str, str], message: str, folder: Path
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    message: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (folder / "script.py").write_text("print('started')")
-    answer = ended(PROGRAM, "run", *arguments, "script.py", cwd=folder, **variables)
-    assert (answer.returncode, answer.stdout) == (2, "")
-    assert answer.stderr.startswith(f"lumibot-duckdb: {message}")
+    monkeypatch.chdir(folder)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["run", *arguments, "script.py"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"lumibot-duckdb: {message}")

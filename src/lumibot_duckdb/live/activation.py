@@ -57,7 +57,7 @@ class Activation:
 
     store: Path
     recorder: AdjustedRecorder
-    undo: list[Callable[[], object]]
+    undo: list[Callable[[], None]]
 
     @property
     def counts(self) -> LiveCounts:
@@ -139,7 +139,7 @@ def active() -> Activation | None:
 
 
 def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool) -> Activation:
-    from lumibot_duckdb.live.backfill.backfill import Backfill
+    from lumibot_duckdb.live.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.recording import Recorder
     from lumibot_duckdb.live.warm_up.warm_up import warm_up_of
@@ -151,29 +151,29 @@ def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool) -> Activation:
 
     filled_in = warm_up_of(storage, path, warm_up)
     recorder = AdjustedRecorder(Recorder(storage), storage)
-    undo: list[Callable[[], object]] = [record_reads(recorder, filled_in)]
+    downloads = LateBackfill(storage)
+    undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
     if filled_in is not None:
         undo.append(filled_in.close)
-    if backfill:
-        downloads = Backfill(storage)
-        downloads.start()
-        undo.append(downloads.close)
     return Activation(path, recorder, undo)
 
 
-def record_reads(recorder: AdjustedRecorder, read_filter: ReadFilter | None = None) -> Callable[[], None]:
+def record_reads(
+    recorder: AdjustedRecorder, read_filter: ReadFilter | None = None, *, begun: Callable[[], None] | None = None
+) -> Callable[[], None]:
     """Pass the bars of live reads to a recorder from now on; return what ends this.
 
     Parameters:
         recorder: takes the bars.
         read_filter: may answer reads from the store.
+        begun: is called at the first read.
     """
     from lumibot_duckdb.live.reads.read_recording import ReadRecording
     from lumibot_duckdb.live.reads.yahoo_reads import observe_download
     from lumibot_duckdb.lumibot_contract import live_reads_hooks as hooks
 
     undo: list[Callable[[], None]] = []
-    recording = ReadRecording(recorder, read_filter)
+    recording = ReadRecording(recorder, read_filter, begun=begun)
 
     def change(module: ModuleType) -> None:
         if module.__name__ == hooks.SHARED_BARS:

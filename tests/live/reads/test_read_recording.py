@@ -85,7 +85,7 @@ reads = st.tuples(
 )
 
 
-@examples(60)
+@examples(24)
 @given(
     without=st.sets(st.integers(0, 170)),
     asked=st.lists(reads, min_size=1, max_size=8),
