@@ -13,8 +13,8 @@ Show what live trading recorded, check it against the provider, and backtest rec
 
 
 def configure(parser: CommandParser) -> None:
-    """Add the actions, each with its options."""
+    """Add the subcommands."""
     parser.description = _DESCRIPTION
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=CommandParser)
-    for name, action in (("status", live_status), ("check", live_check), ("replay", live_replay)):
-        action.configure(actions.add_parser(name, help=action.PURPOSE))
+    for name, module in (("status", live_status), ("check", live_check), ("replay", live_replay)):
+        module.configure(actions.add_parser(name, help=module.PURPOSE))

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb live check`: compares what live trading recorded on a day with the provider's bars."""
+"""`lumibot-duckdb live check`: compares what was recorded live with the provider's bars."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
-from lumibot_duckdb.cli.parser import CommandParser
 from lumibot_duckdb.cli.store import existing_store
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.cli.parser import CommandParser
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
     from lumibot_duckdb.live.checking.check import SeriesCheck
     from lumibot_duckdb.storage.api import SeriesInfo
 
-PURPOSE = "compare a recorded day with the provider's bars, which allows warm-up from the store"
+PURPOSE = "compare what was recorded live with the provider's bars, which allows warm-up"
 _DESCRIPTION = """\
-Download a recorded day from the provider, and compare it with the recorded bars. If all series of a kind (source,
-timeframe, adjustment, type of asset, exchange) are equal, live strategies may read their history from the store instead
-of requesting it from the broker. If one differs, they may not.
+Download a recorded day from the provider, and compare it with the recorded bars.
 
-Bars are settled when the provider does not correct them any more, 15 minutes after their end (or as many as
-LUMIBOT_SHARED_BARS_SETTLE_MINUTES says). Only settled bars are compared. Keys come from the environment or .env, as for
-live trading. Times are New York time.
+If all series of a kind (source, timeframe, adjustment, type of asset, exchange) are equal, live strategies may read
+their history from the store instead of requesting it from the broker. If one differs, they may not.
+
+Only settled bars are compared: those that ended 15 minutes ago (or as many as LUMIBOT_SHARED_BARS_SETTLE_MINUTES says),
+which the provider does not correct any more. Keys come from the environment or .env, as for live trading. Times are New
+York time.
 """
 _EXAMPLES = """\
 examples:
@@ -43,8 +44,7 @@ def configure(parser: CommandParser) -> None:
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
     add("--provider", choices=("alpaca", "ccxt"), help="check only bars of this provider")
-    symbols = add("--symbols", metavar="A,B", help="check only these symbols, separated by commas")
-    completed_by(symbols, nothing)
+    completed_by(add("--symbols", metavar="A,B", help="check only these symbols, separated by commas"), nothing)
     completed_by(
         add("--day", metavar="DATE", help="check this day, YYYY-MM-DD (default: the last one that was recorded)"),
         nothing,
@@ -63,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(storage: DuckDBDataStorage, arguments: argparse.Namespace, day: date | None) -> int:
-    from lumibot_duckdb.cli.live_output import check_json, check_text
+    from lumibot_duckdb.cli.live_check_output import check_json, check_text
     from lumibot_duckdb.cli.settings import settings
     from lumibot_duckdb.live.checking.check import checked, outcome
     from lumibot_duckdb.live.checking.verified import VerifiedKinds

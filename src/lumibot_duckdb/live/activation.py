@@ -1,4 +1,4 @@
-"""`activate()`: records what Lumibot's live sources read, for unmodified scripts.
+"""`activate()`: records what Lumibot's live sources read, and answers them from the store, for unmodified scripts.
 
 Nothing of Lumibot is imported and no store is opened: modules are changed when a script imports them, and the store is
 opened by the thread that writes. So a script can still set the environment variables that Lumibot reads at its import,
@@ -22,6 +22,7 @@ from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 if TYPE_CHECKING:
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.reads.live_read import ReadFilter
+    from lumibot_duckdb.live.warm_up.choice import WarmUpArgument
 
 CLOSE_SECONDS = 10.0
 """How long the end of a process waits for bars that are not stored yet."""
@@ -68,7 +69,9 @@ class Activation:
         )
 
 
-def activate(store: str | os.PathLike[str] | None = None) -> Activation | None:
+def activate(
+    store: str | os.PathLike[str] | None = None, *, warm_up: WarmUpArgument = None, backfill: bool = True
+) -> Activation | None:
     """Record the bars that the live sources of this process read, in the background.
 
     Every settled bar that Lumibot's sources for Alpaca, CCXT exchanges, Schwab, Tradier and Interactive Brokers (REST)
@@ -81,16 +84,19 @@ def activate(store: str | os.PathLike[str] | None = None) -> Activation | None:
 
     Args:
         store: The path of the store; by default `LUMIBOT_DUCKDB_PATH`, else the one in Lumibot's cache folder.
+        warm_up: Whether reads are answered from the store where it has the bars: True, False, or "auto" for the series
+            that `lumibot-duckdb live check` has verified. By default `LUMIBOT_DUCKDB_LIVE_WARM_UP`, else "auto".
+        backfill: Whether ranges that were not recorded in the last days are downloaded, in the background.
 
     Returns:
         What is active; None if nothing is recorded.
 
     Raises:
-        ValueError: Live reads are recorded in another store already.
+        ValueError: Live reads are recorded in another store already, or `warm_up` is not understood.
 
     Example:
         >>> from lumibot_duckdb import live
-        >>> active = live.activate()
+        >>> active = live.activate(backfill=False)
         >>> active.counts
         LiveCounts(recorded=0, waiting=0, lost=0)
         >>> live.deactivate()
@@ -109,7 +115,7 @@ def activate(store: str | os.PathLike[str] | None = None) -> Activation | None:
             return _active
         if not keeps_contract("live_reads", otherwise="live reads are not recorded"):
             return None
-        _active = _begun(path)
+        _active = _begun(path, warm_up, backfill)
         atexit.register(deactivate)
         return _active
 
@@ -132,32 +138,42 @@ def active() -> Activation | None:
     return _active
 
 
-def _begun(path: Path) -> Activation:
+def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool) -> Activation:
+    from lumibot_duckdb.live.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.recording import Recorder
+    from lumibot_duckdb.live.warm_up.warm_up import warm_up_of
 
     def storage() -> Any:
         from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
         return DuckDBDataStorage(path)
 
+    filled_in = warm_up_of(storage, path, warm_up)
     recorder = AdjustedRecorder(Recorder(storage), storage)
-    return Activation(path, recorder, [record_reads(recorder)])
+    downloads = LateBackfill(storage)
+    undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
+    if filled_in is not None:
+        undo.append(filled_in.close)
+    return Activation(path, recorder, undo)
 
 
-def record_reads(recorder: AdjustedRecorder, read_filter: ReadFilter | None = None) -> Callable[[], None]:
+def record_reads(
+    recorder: AdjustedRecorder, read_filter: ReadFilter | None = None, *, begun: Callable[[], None] | None = None
+) -> Callable[[], None]:
     """Pass the bars of live reads to a recorder from now on; return what ends this.
 
     Parameters:
         recorder: takes the bars.
         read_filter: may answer reads from the store.
+        begun: is called at the first read.
     """
     from lumibot_duckdb.live.reads.read_recording import ReadRecording
     from lumibot_duckdb.live.reads.yahoo_reads import observe_download
     from lumibot_duckdb.lumibot_contract import live_reads_hooks as hooks
 
     undo: list[Callable[[], None]] = []
-    recording = ReadRecording(recorder, read_filter)
+    recording = ReadRecording(recorder, read_filter, begun=begun)
 
     def change(module: ModuleType) -> None:
         if module.__name__ == hooks.SHARED_BARS:

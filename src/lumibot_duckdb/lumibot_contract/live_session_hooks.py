@@ -17,6 +17,9 @@ from lumibot_duckdb.lumibot_contract import strategy_access
 
 logger = logging.getLogger(__name__)
 
+STRATEGY = "lumibot.strategies.strategy"
+"""The module after whose import runs can be observed."""
+
 REQUESTS = ("get_historical_prices", "get_historical_prices_for_assets", "get_last_price", "get_last_prices")
 """The methods of strategies that are reported. A call within another one is part of that."""
 _EXECUTED = ("run", "run_once")

@@ -161,13 +161,13 @@ def test_columns_that_were_not_recorded_are_named(command: Command, markets: Mar
     [
         (("check", "--day", "12.3.2024"), "--day 12.3.2024 is not a day: write it as in 2026-11-27"),
         (("check", "--symbols", ","), "--symbols names no symbol"),
-        (("check", "--days", "3"), "--days is for live status"),
-        (("status", "--day", "2024-03-12"), "--day is for live check"),
-        (("status", "--provider", "alpaca"), "--provider is for live check"),
+        (("check", "--days", "3"), "unrecognized arguments: --days"),
+        (("status", "--day", "2024-03-12"), "unrecognized arguments: --day"),
+        (("status", "--days", "0"), "argument --days"),
         (("check", "--provider", "polygon"), "invalid choice: 'polygon'"),
-        (("check", "--symbols", "SPYY"), "SPYY"),
+        (("check", "--symbols", "SPYY"), "SPYY; did you mean SPY?"),
         (("chek",), "did you mean check?"),
-        ((), "the following arguments are required: action"),
+        ((), "the following arguments are required: ACTION"),
     ],
 )
 def test_mistakes(command: Command, markets: Markets, arguments: tuple[str, ...], message: str) -> None:

@@ -113,6 +113,25 @@ def test_every_split_between_store_and_broker_gives_the_brokers_frame(
         assert not warm_up.counts.different
 
 
+@examples(20)
+@given(
+    split_at=st.integers(0, 400), covered=st.integers(20, 380), first=st.integers(0, 200), length=st.integers(20, 200)
+)
+def test_bars_from_before_a_split_never_reach_the_strategy(
+    shared_storage: DuckDBDataStorage, split_at: int, covered: int, first: int, length: int
+) -> None:
+    key = SeriesKey(AssetKey(f"X{next(NUMBERS)}"), "alpaca", "minute", "all")
+    broker = Broker(bars_at(ALL_MINUTES, seed=2))
+    stored = broker.bars.copy()
+    stored.loc[stored.index < moment(split_at), ["open", "high", "low", "close"]] *= 2
+    store(shared_storage, key, stored, minutes(0, covered))
+    warm_up = WarmUp(lambda: shared_storage, always, deadline_seconds=60)
+    with mock.patch.object(clock, "utc_now", return_value=moment(390).to_pydatetime()):
+        for begin in (first, 0):
+            assert_brokers(read(warm_up, broker, begin, begin + length, key), broker, begin, begin + length)
+    assert warm_up.restatements.wait(20)
+
+
 def test_only_the_gaps_are_requested_with_three_bars_beside_them(
     warm_up: WarmUp, storage: DuckDBDataStorage, broker: Broker
 ) -> None:
