@@ -53,8 +53,8 @@ def test_counts_are_those_of_a_plain_model(
 def test_examples_and_sums() -> None:
     found = compare(frame({0: 1.0, 1: 1.0}), live({0: 2.0, 2: 1.0}, [(0, 5)]))
     assert str(found) == (
-        "3 of 3 bars differed (1 had other values, 1 were not sent, 1 were sent only): SPY stock 2024-07-03 10:00 close "
-        "1 instead of 2; SPY stock 2024-07-03 10:02 was not sent; SPY stock 2024-07-03 10:01 was sent only"
+        "3 of 3 bars differed (1 had other values, 1 were not sent, 1 were sent only): SPY stock 2024-07-03 10:00 "
+        "close 1 instead of 2; SPY stock 2024-07-03 10:02 was not sent; SPY stock 2024-07-03 10:01 was sent only"
     )
     total = found + Comparison(compared=4) + found
     assert (total.compared, total.differing, len(total.examples)) == (10, 6, 5)
