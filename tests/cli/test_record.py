@@ -80,6 +80,7 @@ def test_signals_end_it_after_everything_is_stored(
         return totals[0].streamed == count
 
     (tmp_path / "symbols.txt").write_text("# shares\nspy\n\nBRK.B  # class B\n")
+    handler = signal.getsignal(number)
     acting = meanwhile(server, act)
     ended = command("record", "--symbols-file", tmp_path / "symbols.txt", "--symbols", "SPY")
     acting.join()
@@ -94,7 +95,7 @@ def test_signals_end_it_after_everything_is_stored(
     assert "Z INFO connected to Alpaca (iex)" in ended.err
     assert KEY not in ended.err
     assert SECRET not in ended.err
-    assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+    assert signal.getsignal(number) == handler
     assert logging.getLogger("lumibot_duckdb").handlers == []
 
 

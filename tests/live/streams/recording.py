@@ -105,7 +105,7 @@ def recording(
     with redirected_to(server):
         made = Recording(storage, symbols, feed, **settings).start()
         try:
-            wait_for(lambda: server.subscribed or made.error, "no subscription")
+            wait_for(lambda: made.supervisor.totals.connections or made.error, "no subscription")
             yield made
         finally:
             made.stop()
