@@ -73,6 +73,13 @@ def test_bars_outside_of_the_request_are_left_out() -> None:
     assert read(provider, ("10:00", "10:10")) == [([at("10:02"), at("10:05")], [(at("10:00"), at("10:10"))])]
 
 
+def test_parts_that_are_only_requested_for_what_they_prove() -> None:
+    series = RestSeries(KEY, Provider("10:02", "10:09"), "SPY")
+    asked, gap = (TimeRange(at(start), at("10:10")) for start in ("10:02", "10:03"))
+    (found,) = series.read([asked], only=[gap])
+    assert (found.covered, len(found.bars)) == ((gap,), 1)
+
+
 def test_an_unfinished_bar_is_left_out() -> None:
     assert read(Provider("11:58", "11:59", "12:00"), ("11:50", "12:05"))[0][0] == [at("11:58"), at("11:59")]
 

@@ -14,10 +14,11 @@ BADLY = RecorderCounts(recorded=10, waiting=1, spooled=2, dropped=3, failed=4)
 
 
 def test_status_line() -> None:
+    first, again = Totals(), Totals(connections=1)
     assert (
-        Totals().status("Alpaca (iex)", 1, connected=False)
-        == "Reconnecting, to record 1 symbol from Alpaca (iex): 0 bars"
+        first.status("Alpaca (iex)", 1, connected=False) == "Connecting, to record 1 symbol from Alpaca (iex): 0 bars"
     )
+    assert again.status("binance", 2, connected=False) == "Reconnecting, to record 2 symbols from binance: 0 bars"
     totals = Totals(streamed=1_234, newest=NEWEST)
     assert totals.status("binance", 20, connected=True) == (
         "Recording 20 symbols from binance: 1,234 bars, newest 2024-07-03 10:30"

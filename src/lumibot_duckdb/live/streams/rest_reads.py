@@ -76,7 +76,7 @@ class RestReads:
                 gaps = self._gaps(each, wanted)
             # The bar before a gap proves that there is none between it and the next one.
             ranges = merged(TimeRange(max(gap.start - each.length, wanted.start), gap.end) for gap in gaps)
-            return each.read(ranges) if ranges else iter(())
+            return each.read(ranges, only=gaps) if ranges else iter(())
 
         return self._of_each(series, read)
 
