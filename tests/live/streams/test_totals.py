@@ -15,9 +15,7 @@ BADLY = RecorderCounts(recorded=10, waiting=1, spooled=2, dropped=3, failed=4)
 
 def test_status_line() -> None:
     first, again = Totals(), Totals(connections=1)
-    assert (
-        first.status("Alpaca (iex)", 1, connected=False) == "Connecting, to record 1 symbol from Alpaca (iex): 0 bars"
-    )
+    assert first.status("okx", 1, connected=False) == "Connecting, to record 1 symbol from okx: 0 bars"
     assert again.status("binance", 2, connected=False) == "Reconnecting, to record 2 symbols from binance: 0 bars"
     totals = Totals(streamed=1_234, newest=NEWEST)
     assert totals.status("binance", 20, connected=True) == (
