@@ -17,7 +17,7 @@ import pandas as pd
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage import migrations
-from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesInfo, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import AssetKey, BatchWrite, CorporateAction, SeriesInfo, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars import batches
 from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
@@ -72,6 +72,21 @@ def store_many(storage: DuckDBDataStorage) -> None:
     """Store further bars of a series and three new ones, one of them with a new column."""
     keys = [SeriesKey(AssetKey(symbol), "test", "minute", "") for symbol in ("A", "D", "E", "F")]
     storage.store_many(dict(zip(keys, (LATER, FRAME, FRAME.assign(bid=1.25), LATER), strict=True)))
+
+
+def store_batch(storage: DuckDBDataStorage) -> None:
+    """Store further bars of a series, a correction of another and a new one; raise why a part is lost, if one is."""
+    frames = {"A": LATER, "B": FRAME.iloc[::2], "D": FRAME}
+    now = dt.datetime.now(dt.timezone.utc)
+    outcomes = storage.store_batch(
+        [
+            BatchWrite(SeriesKey(AssetKey(symbol), "test", "minute"), frame, (covering(frame),), now, replace=True)
+            for symbol, frame in frames.items()
+        ]
+    )
+    for outcome in outcomes:
+        if outcome.result is None and outcome.error is not None:
+            raise outcome.error
 
 
 def fill(storage: DuckDBDataStorage) -> None:
@@ -305,6 +320,7 @@ OPERATIONS: dict[str, Operation] = {
     "delete": Operation(fill, lambda s: s.delete_series("A")),
     "delete many": Operation(fill, lambda s: s.delete_many([info.key for info in s.list_series()])),
     "store many": Operation(fill, store_many),
+    "store batch": Operation(fill, store_batch, in_parts=True),
     "forget many": Operation(fill, lambda s: s.forget_coverage([info.key for info in s.list_series()])),
     "remember": Operation(fill, lambda s: s.migrated_files.remember("file", "fingerprint", 3, [1])),
     "compact": Operation(fill_and_supersede, lambda s: s.compact(dt.timedelta(0)), leaves=("s.duckdb.compacting-",)),

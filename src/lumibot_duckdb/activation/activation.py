@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FrameType, ModuleType
 from typing import Any
 
 from lumibot_duckdb.activation import unserved
+from lumibot_duckdb.activation.on_import import on_import
 from lumibot_duckdb.lumibot_contract.callers import is_lumibot_or_ours, is_of
 from lumibot_duckdb.lumibot_contract.deferred_imports import defer_imports
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
@@ -64,11 +63,7 @@ def _change_everything() -> None:
     _undo.append(lambda: lifecycle.replace_source_class(None))
     lifecycle.report_starts(unserved.report_sources)
     _undo.append(lambda: lifecycle.report_starts(None))
-    sys.meta_path.insert(0, _FINDER)
-    _undo.append(lambda: sys.meta_path.remove(_FINDER))
-    for name in (*_OFFERING, STRATEGY_MODULE, TRADER_MODULE):
-        if name in sys.modules:
-            _change(sys.modules[name])
+    _undo.append(on_import((*_OFFERING, STRATEGY_MODULE, TRADER_MODULE), _change))
     for module in list(sys.modules.values()):
         if issubclass(type(module), ModuleType):  # `sys.modules` can hold anything, such as a lazy proxy
             _change_globals(module)
@@ -157,30 +152,6 @@ def _set(module: ModuleType, name: str, value: Any) -> None:
             names[name] = before
 
     _undo.append(restore)
-
-
-class _Finder(MetaPathFinder):
-    """Finds Lumibot's modules as usual, and changes them when they are loaded."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname not in _OFFERING and fullname not in (STRATEGY_MODULE, TRADER_MODULE):
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and type(spec.loader) is SourceFileLoader:
-            spec.loader = _Loader(spec.loader.name, spec.loader.path)
-        return spec
-
-
-class _Loader(SourceFileLoader):
-    def exec_module(self, module: ModuleType) -> None:
-        super().exec_module(module)
-        if _undo:
-            _change(module)
-
-
-_FINDER = _Finder()
 
 
 # -- modules that imported a name before --------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb import clock
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError, fail
+from lumibot_duckdb.cli.live_recording import record_live
 from lumibot_duckdb.cli.results_store import add_results, open_results
 from lumibot_duckdb.cli.script_arguments import add_script_arguments, check_switches, file_to_run, script_command
 from lumibot_duckdb.cli.store import chosen_path
@@ -29,6 +30,9 @@ Options before SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belo
 
 --record stores the result of each backtest when it ends: parameters, statistics, equity, trades and daily returns. It
 changes neither what the script does nor its files. `lumibot-duckdb results` shows and compares them.
+
+--live is for scripts that trade. Nothing is replaced. The settled bars that Lumibot's live sources return are recorded
+in the store, in the background, and one line at the end says how many.
 """
 _EXAMPLES = """\
 examples:
@@ -36,6 +40,7 @@ examples:
   lumibot-duckdb run --store research.duckdb my_strategy.py --symbol SPY
   BACKTESTING_DATA_SOURCE=yahoo lumibot-duckdb run -m my_strategies.momentum
   lumibot-duckdb run --record --name first-try my_strategy.py
+  lumibot-duckdb run --live my_strategy.py
 
 LUMIBOT_USE_DUCKDB=false runs every backtest on Lumibot's own storage; LUMIBOT_DUCKDB_ROLLOUT=25 runs 25 % on the store.
 
@@ -47,9 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.usage = (
-        "lumibot-duckdb run [-h] [--store PATH] [--record [--name NAME] [--results FILE]] [-m] SCRIPT [ARGUMENT ...]"
+        "lumibot-duckdb run [-h] [--store PATH] [--record [--name NAME] [--results FILE] | --live] [-m] SCRIPT "
+        "[ARGUMENT ...]"
     )
-    parser.add_argument("--record", action="store_true", help="store the result of each backtest")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--record", action="store_true", help="store the result of each backtest")
+    what.add_argument("--live", action="store_true", help="record the bars that a live strategy reads")
     name = parser.add_argument("--name", help="of the recorded backtest (default: that of the script, and the time)")
     completed_by(name, nothing)
     add_results(parser)
@@ -63,14 +71,18 @@ def _run(arguments: argparse.Namespace) -> Callable[[], int]:
     file = file_to_run(script, arguments.is_module)
     check_switches(file)
     recorder = _recorder(arguments, script, its_arguments, file)
-    from lumibot_duckdb.activation.activation import activate
     from lumibot_duckdb.activation.env_overrides import override_environment
     from lumibot_duckdb.activation.script import run_module, run_script
     from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
 
     if arguments.store is not None:
         override_environment({ENVIRONMENT_VARIABLE: str(chosen_path(arguments.store))})
-    activate()
+    if arguments.live:
+        record_live(chosen_path(arguments.store, file), file)
+    else:
+        from lumibot_duckdb.activation.activation import activate
+
+        activate()
     if recorder is not None:
         recorder.install()
     run = run_module if arguments.is_module else run_script

@@ -22,6 +22,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "frame_record": ("frame_record",),
     "comparison": ("run_recording",),
     "sweeps": ("run_recording", "sweeps"),
+    "live_reads": ("live_reads",),
     "stored_provider": ("stored_provider",),
     "polygon_cache": ("old_caches:POLYGON",),
     "yahoo_cache": ("old_caches:YAHOO",),

@@ -18,15 +18,14 @@ from live.servers.binance_server import COLUMNS, LiveBinanceServer, Trades, stre
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.streams.bar_stream import StreamLostError
-from lumibot_duckdb.live.streams.ccxt_stream import CcxtStream, Market, Pace
+from lumibot_duckdb.live.streams.ccxt_stream import CandlePace, CcxtStream, Market
 from lumibot_duckdb.sources.ccxt import client
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
-from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars import coverage
+from lumibot_duckdb.storage.api import TimeRange
 from sources.ccxt.exchanges import exchange_redirected_to
 
 START = 1_700_000_040  # a whole minute
-PACE = Pace(late=0.02, settle=10.0, tick=0.01, gather=0.0)
+PACE = CandlePace(late=0.02, settle=10.0, tick=0.01, gather=0.0)
 QUICK = RetryPolicy(limit_pause=0.02, fault_pause=0.005, longest_pause=0.05, attempts=2)
 
 
@@ -130,47 +129,6 @@ def starts(bars: pd.DataFrame) -> list[int]:
     """Return the starts of bars, in epoch seconds."""
     found: list[int] = pd.DatetimeIndex(bars.index).as_unit("s").asi8.tolist()
     return found
-
-
-def store(storage: DataStorageInterface, received: list[LiveBars]) -> None:
-    """Store bars in the order in which they came; those that follow each other in one write."""
-    waiting: dict[SeriesKey, list[LiveBars]] = {}
-    for bars in received:
-        if bars.replace:
-            _write(storage, waiting.pop(bars.key, []))
-            _write(storage, [bars])
-        else:
-            waiting.setdefault(bars.key, []).append(bars)
-    for together in waiting.values():
-        _write(storage, together)
-
-
-def _write(storage: DataStorageInterface, together: list[LiveBars]) -> None:
-    if not together:
-        return
-    covered = coverage.merged(piece for bars in together for piece in bars.covered)
-    storage.store_ohlcv_data(
-        together[0].key.asset,
-        pd.concat([bars.bars for bars in together]),
-        together[0].key.source,
-        together[0].key.timeframe,
-        covered=covered[0],
-        also_covered=covered[1:],
-        replace=together[0].replace,
-        metadata=together[-1].metadata,
-        asked_at=together[-1].asked_at,
-    )
-
-
-def backfill(storage: DataStorageInterface, market: Market, within: TimeRange, asked_at: dt.datetime) -> None:
-    """Store what REST has of a market in the series that backtests use."""
-    provider = client.CcxtProvider.of(market.settled.asset.exchange)
-    request = client.BarRequest(market.symbol, "minute", ((within.start, within.end),), progress=False)
-    answered = [
-        LiveBars(market.settled, part.bars, (TimeRange(part.start, part.end),), asked_at)
-        for part in provider.bars(request)
-    ]
-    store(storage, answered)
 
 
 def truth(server: LiveBinanceServer, market: Market, within: TimeRange) -> pd.DataFrame:

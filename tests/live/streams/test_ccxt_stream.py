@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest import mock
 
 import ccxt
+import ccxt.pro
 import pytest
 
-from live.servers.binance_server import KLINES, TIME, LiveBinanceServer, Trades, random_trades
+from live.servers.binance_server import KLINES, TIME, LiveBinanceServer, random_trades
 from live.servers.binance_session import (
     PACE,
     START,
-    MachineClock,
     Watching,
     assert_same,
     exchange,
@@ -32,6 +36,9 @@ from wire.loopback import Answer, Fault
 
 BUSY = random_trades(START - 3_600, START + 8 * 3_600, per_minute=12, seed=1)
 QUIET = random_trades(START - 3_600, START + 8 * 3_600, per_minute=0.15, seed=2, price=7.0)
+
+LONG = pytest.mark.long  # the two hours of test_soak_ccxt.py have these faults, too
+pytestmark = pytest.mark.xdist_group("ccxt_streams")  # importing ccxt's stream clients takes a second
 
 Scenario = Callable[[Watching], Awaitable[None]]
 
@@ -73,8 +80,8 @@ def test_busy_and_quiet_markets_are_complete() -> None:
 
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
-            assert watching.connections == 1
-            await pass_time(server, 1_800)
+            await until(lambda: watching.connections == 1)
+            await pass_time(server, 1_200)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT", "BTC/USDT")
@@ -141,20 +148,20 @@ def test_hours() -> None:
 # -- faults --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [None, 1001], ids=["without a word", "closed"])
+@pytest.mark.parametrize("code", [None, pytest.param(1001, marks=LONG)], ids=["without a word", "closed"])
 def test_a_lost_connection_leaves_no_gap(code: int | None) -> None:
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, _):
 
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
-            await pass_time(server, 600)
+            await pass_time(server, 300)
             server.faults_of_stream.refuses = True
             server.disconnect(code=code)
             await until(lambda: len(watching.lost) >= 2)  # lost, and refused again
             server.advance(400)
             server.faults_of_stream.refuses = False
             await subscribed(server, 2)
-            await pass_time(server, 600)
+            await pass_time(server, 300)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
@@ -202,7 +209,7 @@ def test_silence_is_noticed_and_repaired() -> None:
     assert watching.lost[0].endswith("UTC, but the stream sent nothing")
 
 
-@pytest.mark.parametrize("fault", ["duplicates", "stale", "swaps"])
+@pytest.mark.parametrize("fault", [pytest.param("duplicates", marks=LONG), "stale", pytest.param("swaps", marks=LONG)])
 def test_events_in_disorder(fault: str) -> None:
     with exchange({"BTC": BUSY}) as (server, _):
         setattr(server.faults_of_stream, fault, True)
@@ -237,6 +244,7 @@ def test_a_correction_replaces_the_candle() -> None:
     assert correction.covered == (TimeRange(START + 180, START + 240),)
 
 
+@LONG
 def test_late_events() -> None:
     with exchange({"BTC": BUSY}) as (server, _):
         server.faults_of_stream.held = 25
@@ -250,7 +258,7 @@ def test_late_events() -> None:
     assert_complete(server, watching)
 
 
-@pytest.mark.parametrize("ahead", [-600.0, 600.0], ids=["behind", "ahead"])
+@pytest.mark.parametrize("ahead", [-600.0, pytest.param(600.0, marks=LONG)], ids=["behind", "ahead"])
 def test_the_computers_clock_is_wrong(ahead: float) -> None:
     """It is wrong from the beginning, and then by twice as much in the other direction."""
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, machine):
@@ -258,9 +266,9 @@ def test_the_computers_clock_is_wrong(ahead: float) -> None:
 
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
-            await pass_time(server, 300)
+            await pass_time(server, 200)
             machine.ahead = -ahead
-            await pass_time(server, 900)
+            await pass_time(server, 500)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
@@ -269,6 +277,7 @@ def test_the_computers_clock_is_wrong(ahead: float) -> None:
         assert bars.covered[0].end <= server.now  # none that was open
 
 
+@LONG
 def test_the_exchanges_clock_leaps_ahead() -> None:
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, machine):
 
@@ -284,7 +293,8 @@ def test_the_exchanges_clock_leaps_ahead() -> None:
     assert_complete(server, watching)
 
 
-@pytest.mark.parametrize("answer", [Answer({}, 503), Answer({}, 502), too_many(0), too_many(0, 418)])
+@LONG
+@pytest.mark.parametrize("answer", [Answer({}, 502), Answer({}, 503), too_many(0), too_many(0, 418)])
 def test_rest_is_away_for_a_while(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, _):
 
@@ -329,6 +339,28 @@ def _span(bars: Any) -> tuple[int, int]:
     return starts(bars)[0], starts(bars)[-1] + 60
 
 
+@pytest.mark.long
+def test_thousands_of_messages_that_arrive_together() -> None:
+    """With ccxt's own way of reading them, the connection would fall silent."""
+    hectic = random_trades(START, START + 3_600, per_minute=6_000, seed=4)
+    with exchange({"BTC": hectic}) as (server, _):
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server)
+            await pass_time(server, 70)
+            await until(lambda: watching.received)  # by REST; all others come from the stream
+            server.faults.append(Fault(KLINES, times=1_000, answer=Answer({}, 503)))
+            for _ in range(45):
+                for _ in range(100):
+                    server.advance(0.1)
+                expected = int(server.now // 60) * 60 - 60
+                await until(lambda expected=expected: watching.latest(first(watching)) >= expected)  # type: ignore[misc]
+
+        watching = watch(scenario)
+    assert_complete(server, watching)
+    assert not watching.lost
+
+
 # -- refusals ------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +376,53 @@ def test_closing_ends_the_run_at_once() -> None:
             await until(lambda: not server.connected)
 
         asyncio.run(play())
+
+
+@pytest.mark.long  # it waits for seconds
+def test_closing_does_not_wait_for_an_exchange_that_is_gone() -> None:
+    """The other end accepts a connection, and never sends anything again: not even the answer to a close frame."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", head)
+        digest = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
+        lines = (b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade")
+        writer.write(b"\r\n".join([*lines, b"Sec-WebSocket-Accept: " + digest, b"", b""]))
+        await asyncio.sleep(60)
+
+    async def play() -> None:
+        gone = await asyncio.start_server(accept, "127.0.0.1", 0)
+        address = f"ws://127.0.0.1:{gone.sockets[0].getsockname()[1]}/stream/ws"
+        connected = asyncio.Event()
+        with mock.patch.object(LiveBinanceServer, "stream_url", address):
+            stream = open_stream("binance", ["BTC/USDT"], pace=PACE)
+            running = asyncio.ensure_future(stream.run(lambda bars: None, connected.set))
+            await asyncio.wait_for(connected.wait(), 10)
+            await stream.close()
+            await asyncio.wait_for(running, 8)  # aiohttp would wait for ten seconds
+
+    with exchange({"BTC": BUSY}):
+        asyncio.run(play())
+
+
+def test_exchanges_of_which_ccxt_watches_one_market_at_a_time() -> None:
+    lacks = {"has": {"watchOHLCVForSymbols": False}}
+
+    async def scenario(watching: Watching) -> None:
+        await subscribed(server, 2)
+        await pass_time(server, 200)
+        server.disconnect()
+        await until(lambda: watching.lost)
+        await subscribed(server, 4)
+        await pass_time(server, 200)
+        await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
+
+    with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, _):
+        described = ccxt.pro.binance.describe
+        with mock.patch.object(ccxt.pro.binance, "describe", lambda self: self.deep_extend(described(self), lacks)):
+            watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
+    assert_complete(server, watching)
+    assert server.subscriptions == 4  # each market has a message of its own
 
 
 def test_an_unknown_market_is_refused_before_anything_is_subscribed_to() -> None:
@@ -377,13 +456,13 @@ def test_maintenance_at_the_beginning_is_a_lost_connection() -> None:
 
 @pytest.mark.parametrize("exchange_id", ["coinbase", "coinbaseexchange"])
 def test_exchanges_that_stream_no_candles(exchange_id: str) -> None:
-    with pytest.raises(
-        ProviderError, match=f"{exchange_id} sends no candles over websockets .*, kraken, kucoin or okx"
-    ):
+    with pytest.raises(ProviderError, match=f"{exchange_id} sends no candles over websockets .* or okx"):
         open_stream(exchange_id, ["BTC/USD"])
 
 
 def test_mistakes_are_named() -> None:
+    with pytest.raises(ProviderError, match="use the provider alpaca"):
+        open_stream("alpaca", ["BTC/USD"])
     with pytest.raises(ProviderError, match="knows no exchange 'binanse'"):
         open_stream("binanse", ["BTC/USDT"])
     with pytest.raises(ValueError, match="no markets: name at least one"):
@@ -396,6 +475,3 @@ def test_mistakes_are_named() -> None:
 def test_other_exchanges_are_accepted(exchange_id: str) -> None:
     assert open_stream(exchange_id, ["BTC/USDT"]).markets[0].settled.asset.exchange == exchange_id
     assert "1m" in getattr(ccxt, exchange_id)().timeframes
-
-
-__all__ = ["MachineClock", "Trades"]

@@ -159,22 +159,32 @@ class AlpacaServer(LoopbackServer):
 
     def _bars_answer(self, kind: str, request: Request) -> Answer:
         query = request.query
-        symbol, timeframe = query["symbols"], query["timeframe"]
-        if not symbol.replace("/", "").replace(".", "").isalnum():
-            return Answer({"message": f"invalid symbol: {symbol}"}, 400)
+        symbols, timeframe = query["symbols"].split(","), query["timeframe"]
+        for symbol in symbols:
+            if not symbol.replace("/", "").replace(".", "").isalnum():
+                return Answer({"message": f"invalid symbol: {symbol}"}, 400)
         first, last = (_seconds(query[name]) for name in ("start", "end"))
         if last < first:
             return Answer({"message": "end should not be before start"}, 400)
         if kind == "stock" and not self.recent and last > time.time() - _DELAY:
             return Answer({"message": "subscription does not permit querying recent SIP data"}, 403)
-        starts, rows = self._rows(kind, symbol, timeframe, query.get("adjustment", "raw"))
-        low, high = int(starts.searchsorted(first)), int(starts.searchsorted(last, side="right"))
-        begin = max(low, int(query.get("page_token", 0)))
-        end = min(high, begin + min(int(query.get("limit", 1000)), 10_000, self.page_limit))
-        page = ", ".join(rows[begin:end])
-        token = json.dumps(str(end) if end < high else None)
-        bars = f"{json.dumps(symbol)}: [{page}]" if page else ""
-        return Answer(f'{{"bars": {{{bars}}}, "next_page_token": {token}}}'.encode())
+        begin = int(query.get("page_token", 0))
+        left = min(int(query.get("limit", 1000)), 10_000, self.page_limit)
+        bars, passed = [], 0  # the bars of the symbols follow each other, and pages end anywhere
+        token: str | None = None
+        for symbol in symbols:
+            starts, rows = self._rows(kind, symbol, timeframe, query.get("adjustment", "raw"))
+            low, high = int(starts.searchsorted(first)), int(starts.searchsorted(last, side="right"))
+            page = rows[min(high, low + max(0, begin - passed)) : high]
+            if len(page) > left:
+                token = str(max(begin, passed) + left)
+            if page[:left]:
+                bars.append(f"{json.dumps(symbol)}: [{', '.join(page[:left])}]")
+            passed += high - low
+            left -= len(page[:left])
+            if token is not None:
+                break
+        return Answer(f'{{"bars": {{{", ".join(bars)}}}, "next_page_token": {json.dumps(token)}}}'.encode())
 
     def _actions_answer(self, request: Request) -> Answer:
         if not self.entitled:

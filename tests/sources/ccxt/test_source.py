@@ -19,8 +19,8 @@ from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.backtesting import CcxtBacktesting, CcxtBacktestingData
 from lumibot_duckdb.sources.ccxt import client as provider_module
 from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, CandleFile
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.ccxt.price_rounding import CandleNumbers
-from lumibot_duckdb.sources.ccxt.series import series_of
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownMarketError

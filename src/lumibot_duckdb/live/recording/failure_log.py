@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 Cause: TypeAlias = "tuple[str, SeriesKey | None]"
 """What failed, and the series that it is about; None if it is about the store, or the queue."""
-_FULL: Cause = ("the queue was full", None)
+_FULL: Cause = ("a full queue", None)
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class FailureLog:
         for what, series in list(self._open):
             problem = self._open.pop((what, series))
             if problem.lost:
-                logger.warning("%s until the end of recording: %s were lost", what, problem.lost.text())
+                logger.warning("live bars were lost until the recording ended (%s): %s", what, problem.lost.text())
 
     def _note(self, fate: Fate, error: BaseException) -> Cause:
         cause = _cause(error, fate.key)
@@ -81,11 +81,11 @@ class FailureLog:
     def _log_end(cause: Cause, problem: _Problem) -> None:
         costs = []
         if problem.lost:
-            costs.append(f"{problem.lost.text()} were lost, and are not covered: a backfill requests them again")
+            costs.append(f"lost, and not covered, so that a backfill requests them again: {problem.lost.text()}")
         if problem.spooled:
-            costs.append(f"{problem.spooled.text()} waited beside the store")
+            costs.append(f"kept beside the store meanwhile: {problem.spooled.text()}")
         level = logging.WARNING if problem.lost else logging.INFO
-        logger.log(level, "live bars are recorded again (%s): %s", cause[0], "; ".join(costs))
+        logger.log(level, "live bars are recorded again, after %s; %s", cause[0], "; ".join(costs))
 
 
 def _cause(error: BaseException, key: SeriesKey) -> Cause:

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, TypeVar
 
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.streams.bar_stream import StreamLostError
 from lumibot_duckdb.live.streams.ccxt_connection import CcxtConnection, candles_of, check_streamed, first_to_end
+from lumibot_duckdb.live.streams.daemon_call import in_daemon_thread
 from lumibot_duckdb.live.streams.exchange_clock import ExchangeClock
 from lumibot_duckdb.live.streams.streamed_candles import Candle, StreamedCandles
 from lumibot_duckdb.sources.ccxt.client import SECONDS, TIMEFRAMES, CcxtProvider, candle_frame
-from lumibot_duckdb.sources.ccxt.series import SOURCE, series_of
+from lumibot_duckdb.sources.ccxt.markets import SOURCE, series_of
 from lumibot_duckdb.sources.provider import BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, RateLimitedError
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
@@ -30,11 +29,10 @@ logger = logging.getLogger(__name__)
 LIVE_SOURCE = f"{SOURCE}_live"
 
 OnBars = Callable[[LiveBars], None]
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Pace:
+class CandlePace:
     """How long the stream waits, in seconds.
 
     Attributes:
@@ -76,7 +74,7 @@ class CcxtStream:
     """
 
     def __init__(
-        self, provider: CcxtProvider, exchange_id: str, symbols: Sequence[str], timeframe: str, pace: Pace
+        self, provider: CcxtProvider, exchange_id: str, symbols: Sequence[str], timeframe: str, pace: CandlePace
     ) -> None:
         self._provider = provider
         self._timeframe = timeframe
@@ -97,19 +95,21 @@ class CcxtStream:
     async def run(self, on_bars: OnBars, on_connected: Callable[[], None]) -> None:
         """Receive candles over one connection, as `BarStream.run` says. Raises `StreamLostError`, `ProviderError`."""
         try:
-            await _in_thread(self._prepare)
+            await in_daemon_thread(self._prepare)
         except (ProviderUnavailableError, RateLimitedError) as error:
             raise StreamLostError(str(error)) from None
-        connection = CcxtConnection(self._provider.exchange(), self._symbols, TIMEFRAMES[self._timeframe])
+        connection = CcxtConnection(
+            self._provider.exchange(), self._symbols, TIMEFRAMES[self._timeframe], self._changed.set
+        )
         for market in self.markets:
             market.candles.connect(self._clock.now())
         try:
             await first_to_end(
                 [
                     self._closing.wait(),
-                    connection.receive(self._changed.set),
+                    connection.receive(),
                     self._publish(connection, on_bars),
-                    self._confirm(on_bars),
+                    self._confirm(connection, on_bars),
                     self._announce(connection, on_connected),
                 ]
             )
@@ -149,12 +149,12 @@ class CcxtStream:
                 await asyncio.sleep(self._pace.gather)
             self._changed.clear()
             for market in self.markets:
-                self._publish_market(market, connection.candles(market.symbol), on_bars)
+                self._publish_market(market, connection.take_updates(market.symbol), on_bars)
 
-    def _publish_market(self, market: Market, heard: Sequence[Candle], on_bars: OnBars) -> None:
+    def _publish_market(self, market: Market, updates: Sequence[Candle], on_bars: OnBars) -> None:
         now, at = self._clock.now(), asyncio.get_running_loop().time()
-        self._has_received |= bool(heard)
-        if market.candles.hear(heard, now, at):
+        self._has_received |= bool(updates)
+        if market.candles.hear(updates, now, at):
             self._clock.doubt()
         closed = market.candles.take_closed(at)
         if closed:
@@ -172,22 +172,22 @@ class CcxtStream:
 
     # -- what REST has to tell -------------------------------------------------------------------------------
 
-    async def _confirm(self, on_bars: OnBars) -> None:
+    async def _confirm(self, connection: CcxtConnection, on_bars: OnBars) -> None:
         """Request what the stream does not show to be closed. Failed requests are repeated, and end nothing."""
         while True:
             due = [market for market in self.markets if market.candles.unconfirmed(self._clock.now())]
             try:
                 if due or self._clock.is_due:
-                    await _in_thread(self._clock.measure)
+                    await in_daemon_thread(self._clock.measure)
                 for market in due:
-                    await self._confirm_market(market, on_bars)
+                    await self._confirm_market(market, connection, on_bars)
             except ProviderError as error:
                 self._complain(error)
                 for market in due:
                     market.candles.postpone(self._clock.now())
             await asyncio.sleep(self._pace.tick)
 
-    async def _confirm_market(self, market: Market, on_bars: OnBars) -> None:
+    async def _confirm_market(self, market: Market, connection: CcxtConnection, on_bars: OnBars) -> None:
         now = self._clock.now()
         wanted = market.candles.unconfirmed(now)
         if wanted is None:  # the stream was faster, or the clock was wrong
@@ -195,8 +195,9 @@ class CcxtStream:
         request = BarRequest(
             market.symbol, self._timeframe, ((wanted.start, wanted.end),), asset_type="crypto", progress=False
         )
-        responses = await _in_thread(lambda: list(self._provider.bars(request)))
+        responses = await in_daemon_thread(lambda: list(self._provider.bars(request)))
         self._complained = False
+        self._publish_market(market, connection.take_updates(market.symbol), on_bars)  # what arrived meanwhile
         received: list[Candle] = []
         for response in responses:
             received += self._take(market, response, now, on_bars)
@@ -224,7 +225,7 @@ class CcxtStream:
 
 
 def open_stream(
-    exchange_id: str, symbols: Iterable[str], timeframe: str = "minute", *, pace: Pace | None = None
+    exchange_id: str, symbols: Iterable[str], timeframe: str = "minute", *, pace: CandlePace | None = None
 ) -> CcxtStream:
     """Return a stream of the candles of some markets. Nothing is sent before it is run.
 
@@ -245,26 +246,4 @@ def open_stream(
         raise ValueError(f"a stream has candles of {', '.join(TIMEFRAMES)}, not {timeframe!r}: resample them in SQL")
     provider = CcxtProvider.of(exchange_id)
     check_streamed(exchange_id)
-    return CcxtStream(provider, exchange_id, markets, timeframe, pace or Pace())
-
-
-async def _in_thread(call: Callable[[], Result]) -> Result:
-    """Await a call in a thread, which nobody waits for when the program ends."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Result] = loop.create_future()
-
-    def settle(outcome: Callable[[Any], None], value: Any) -> None:
-        if not answer.done():
-            outcome(value)
-
-    def work() -> None:
-        outcome: tuple[Callable[[Any], None], Any]
-        try:
-            outcome = (answer.set_result, call())
-        except Exception as error:
-            outcome = (answer.set_exception, error)
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=work, name="ccxt-rest", daemon=True).start()
-    return await answer
+    return CcxtStream(provider, exchange_id, markets, timeframe, pace or CandlePace())

@@ -78,24 +78,23 @@ class StreamedCandles:
     def _forget_connection(self, current: EpochSeconds) -> None:
         self._heard: dict[EpochSeconds, Candle] = {}
         self._heard_at: dict[EpochSeconds, float] = {}
+        self._too_early: dict[EpochSeconds, Candle] = {}
         self._connected_in = current
         self._whole_from: EpochSeconds | None = None
 
     # -- the stream ------------------------------------------------------------------------------------------
 
     def hear(self, candles: Iterable[Candle], now: float, at: float) -> bool:
-        """Take the candles of the stream as they are now, in any order.
+        """Take updates of candles, as the stream sent them.
 
         Candles that have not begun at `now`, a time of the exchange's clock, would make unfinished ones count as
-        closed. They are ignored, and True is returned: either they or the time are wrong.
+        closed. They are put off, and True is returned: either they or the time are wrong.
         """
         oldest, latest = self._oldest_kept(), now + _CLOCK_TOLERANCE
-        too_early = False
-        for candle in candles:
-            if candle.start > latest:
-                too_early = True
-                continue
-            if candle.start < oldest or candle.start % self._seconds:
+        updates = [*self._too_early.values(), *candles]
+        self._too_early = {candle.start: candle for candle in updates if candle.start > latest}
+        for candle in updates:
+            if candle.start > latest or candle.start < oldest or candle.start % self._seconds:
                 continue
             known = self._heard.get(candle.start)
             if known is None:
@@ -108,11 +107,12 @@ class StreamedCandles:
                 self._note_correction(candle)
         if self._whole_from is None and self._heard:
             self._whole_from = max(self._heard) + self._seconds
-        return too_early
+        return bool(self._too_early)
 
     def _note_correction(self, candle: Candle) -> None:
+        """Note a candle in which more was traded than when it was returned."""
         returned = self._returned.get(candle.start)
-        if returned is None or not (_same(candle, returned) or candle.volume <= returned.volume):
+        if candle.volume > (0.0 if returned is None else returned.volume):
             self._corrected[candle.start] = candle
 
     def take_closed(self, at: float) -> list[Candle]:

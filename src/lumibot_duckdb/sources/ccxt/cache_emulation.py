@@ -23,8 +23,8 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks, Period
 from lumibot_duckdb.sources.ccxt.candles_view import CandlesView
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
-from lumibot_duckdb.sources.ccxt.series import series_of
 from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.storage.api import (

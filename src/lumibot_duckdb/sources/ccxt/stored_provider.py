@@ -16,7 +16,7 @@ from lumibot.tools.ccxt_data_store import CcxtCacheDB
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import DOWNLOAD
 from lumibot_duckdb.sources.ccxt.cache_emulation import TIMEFRAMES
 from lumibot_duckdb.sources.ccxt.client import COLUMNS, SECONDS
-from lumibot_duckdb.sources.ccxt.series import series_of
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange

@@ -19,9 +19,9 @@ from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
 from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, TIMEFRAMES
 from lumibot_duckdb.sources.ccxt.client import SECONDS
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.ccxt.old_cache.names import SUFFIX
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, rounded
-from lumibot_duckdb.sources.ccxt.series import series_of
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent, CachedBars, LeftOut
 from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError, UnreadableFileError, WaitingError
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at

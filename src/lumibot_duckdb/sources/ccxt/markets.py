@@ -1,4 +1,4 @@
-"""The series that backtests use for the candles of a market. Imports neither Lumibot nor ccxt."""
+"""Under which asset and source the candles of a market are stored."""
 
 from __future__ import annotations
 

@@ -1,0 +1,176 @@
+"""`activate()`: records what Lumibot's live sources read, for unmodified scripts.
+
+Nothing of Lumibot is imported and no store is opened: modules are changed when a script imports them, and the store is
+opened by the thread that writes. So a script can still set the environment variables that Lumibot reads at its import,
+and starts as fast as without recording.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from lumibot_duckdb.activation.on_import import on_import
+from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
+    from lumibot_duckdb.live.reads.live_read import ReadFilter
+
+CLOSE_SECONDS = 10.0
+"""How long the end of a process waits for bars that are not stored yet."""
+
+_guard = threading.RLock()
+_active: Activation | None = None
+
+
+@dataclass(frozen=True)
+class LiveCounts:
+    """Numbers of bars of a live process.
+
+    Attributes:
+        recorded: Stored, or kept beside the store until its next write.
+        waiting: Not stored yet.
+        lost: Dropped, because too many waited, or because they could be neither stored nor kept.
+    """
+
+    recorded: int
+    waiting: int
+    lost: int
+
+
+@dataclass
+class Activation:
+    """What `activate` has begun.
+
+    Attributes:
+        store: The path of the store.
+        recorder: Takes the bars.
+    """
+
+    store: Path
+    recorder: AdjustedRecorder
+    undo: list[Callable[[], None]]
+
+    @property
+    def counts(self) -> LiveCounts:
+        """What became of the bars so far."""
+        counts = self.recorder.counts
+        kept = counts.written + counts.spooled
+        return LiveCounts(
+            kept, counts.waiting + self.recorder.waiting, counts.dropped + counts.failed + self.recorder.lost
+        )
+
+
+def activate(store: str | os.PathLike[str] | None = None) -> Activation | None:
+    """Record the bars that the live sources of this process read, in the background.
+
+    Every settled bar that Lumibot's sources for Alpaca, CCXT exchanges, Schwab, Tradier and Interactive Brokers (REST)
+    return is stored, with the ranges of which all bars are known, and so is what Yahoo returns to live strategies.
+    Bars of the same kind as those of backtests are added to the series that backtests read. Strategies see exactly what
+    they would see otherwise, and backtests in the same process are not recorded.
+
+    Idempotent, and undone by `deactivate`. If the installed Lumibot is not supported, nothing is recorded, and a
+    warning says why.
+
+    Args:
+        store: The path of the store; by default `LUMIBOT_DUCKDB_PATH`, else the one in Lumibot's cache folder.
+
+    Returns:
+        What is active; None if nothing is recorded.
+
+    Raises:
+        ValueError: Live reads are recorded in another store already.
+
+    Example:
+        >>> from lumibot_duckdb import live
+        >>> active = live.activate()
+        >>> active.counts
+        LiveCounts(recorded=0, waiting=0, lost=0)
+        >>> live.deactivate()
+    """
+    global _active
+    from lumibot_duckdb.storage.locating import located_store
+
+    path = located_store(store)
+    with _guard:
+        if _active is not None:
+            if store is not None and path != _active.store:
+                raise ValueError(
+                    f"live reads are recorded in {_active.store} already: call live.deactivate() before recording in "
+                    f"{path}"
+                )
+            return _active
+        if not keeps_contract("live_reads", otherwise="live reads are not recorded"):
+            return None
+        _active = _begun(path)
+        atexit.register(deactivate)
+        return _active
+
+
+def deactivate(timeout: float = CLOSE_SECONDS) -> None:
+    """End recording: restore Lumibot's functions, and store what waits, for at most `timeout` seconds."""
+    global _active
+    with _guard:
+        ended, _active = _active, None
+        atexit.unregister(deactivate)
+        if ended is None:
+            return
+        while ended.undo:
+            ended.undo.pop()()
+    ended.recorder.close(timeout)
+
+
+def active() -> Activation | None:
+    """Return what is active."""
+    return _active
+
+
+def _begun(path: Path) -> Activation:
+    from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
+    from lumibot_duckdb.live.recording import Recorder
+
+    def storage() -> Any:
+        from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
+
+        return DuckDBDataStorage(path)
+
+    recorder = AdjustedRecorder(Recorder(storage), storage)
+    return Activation(path, recorder, [record_reads(recorder)])
+
+
+def record_reads(recorder: AdjustedRecorder, read_filter: ReadFilter | None = None) -> Callable[[], None]:
+    """Pass the bars of live reads to a recorder from now on; return what ends this.
+
+    Parameters:
+        recorder: takes the bars.
+        read_filter: may answer reads from the store.
+    """
+    from lumibot_duckdb.live.reads.read_recording import ReadRecording
+    from lumibot_duckdb.live.reads.yahoo_reads import observe_download
+    from lumibot_duckdb.lumibot_contract import live_reads_hooks as hooks
+
+    undo: list[Callable[[], None]] = []
+    recording = ReadRecording(recorder, read_filter)
+
+    def change(module: ModuleType) -> None:
+        if module.__name__ == hooks.SHARED_BARS:
+            undo.append(hooks.wrap_shared_reads(module, recording.observe))
+        elif module.__name__ == hooks.INTERACTIVE_BROKERS:
+            undo.append(hooks.wrap_interactive_brokers(module))
+        else:
+            undo.append(hooks.wrap_yahoo(module, lambda *download: observe_download(recording, *download)))
+
+    undo.append(on_import(hooks.MODULES, change))
+
+    def end() -> None:
+        while undo:
+            undo.pop()()
+
+    return end

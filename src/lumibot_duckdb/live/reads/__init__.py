@@ -1,0 +1,1 @@
+"""Passes the bars that Lumibot's live sources return to the recorder."""

@@ -1,0 +1,242 @@
+"""Compares adjusted bars with the stored ones before they are recorded.
+
+After a split or a dividend, a source returns other prices for the past. Bars with the new prices must not follow stored
+ones with the old prices. So the first bars of each series and day are compared with the stored ones; if those have
+changed, the series is restated. That reads the store, so a thread of its own does it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from lumibot_duckdb.live.live_bars import LiveBars
+from lumibot_duckdb.live.reads.recording import BarRecorder
+from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
+from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError
+from lumibot_duckdb.storage.times import NEW_YORK, bar_starts
+
+logger = logging.getLogger(__name__)
+
+GIVEN_AT = "given_at"
+"""Metadata key: when the source returned the bars (ISO, UTC), which says for which splits and dividends they are
+adjusted. It is the one that the Alpaca source reads."""
+
+_SAME = 1e-6  # relative difference of prices
+_CAPACITY = 2_000  # answers
+_PAUSE = 1.0  # seconds until a busy store is read again
+_FLUSH = 60.0
+
+
+class AdjustedRecorder:
+    """Passes bars to a recorder, adjusted ones once they have been compared with the store.
+
+    Parameters:
+        recorder: stores bars.
+        storage: opens the store; called in the thread.
+    """
+
+    def __init__(self, recorder: BarRecorder, storage: Callable[[], DataStorageInterface]) -> None:
+        self._recorder = recorder
+        self._open = storage
+        self._storage: DataStorageInterface | None = None
+        self._checked: dict[SeriesKey, date] = {}
+        self._waiting: queue.Queue[LiveBars] = queue.Queue(_CAPACITY)
+        self._thread: threading.Thread | None = None
+        self._guard = threading.Lock()
+        self._ending = threading.Event()
+        self.lost = 0
+        """How many bars were not passed on, because too many waited, or the store could not be read."""
+        os.register_at_fork(after_in_child=_calling(self))
+
+    @property
+    def counts(self) -> Any:
+        """The recorder's numbers of bars."""
+        return self._recorder.counts
+
+    @property
+    def waiting(self) -> int:
+        """How many bars are still to be compared."""
+        return sum(len(each.bars) for each in list(self._waiting.queue))
+
+    def record(self, live_bars: LiveBars) -> None:
+        """Pass on bars whose prices never change."""
+        self._recorder.record(live_bars)
+
+    def record_adjusted(self, live_bars: LiveBars) -> None:
+        """Pass on bars of a series whose past prices may change. Never blocks, never raises."""
+        try:
+            self._waiting.put_nowait(live_bars)
+        except queue.Full:
+            if not self.lost:
+                logger.warning("the store cannot be read, so bars of %s are not recorded", live_bars.key.label())
+            self.lost += len(live_bars.bars)
+        self._ensure_thread()
+
+    def recheck(self, key: SeriesKey) -> None:
+        """Compare the next bars of a series again."""
+        self._checked.pop(key, None)
+
+    def flush(self, timeout: float) -> None:
+        """Wait until everything is passed on and stored, or for `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self._waiting.unfinished_tasks and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._recorder.flush(max(0.0, deadline - time.monotonic()))
+
+    def close(self, timeout: float) -> None:
+        """Pass on and store what waits, for at most `timeout` seconds, and end."""
+        deadline = time.monotonic() + timeout
+        while self._waiting.unfinished_tasks and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join(max(0.5, deadline - time.monotonic()))
+        self.lost += self.waiting
+        self._recorder.close(max(0.0, deadline - time.monotonic()))
+
+    def begin_anew(self) -> None:
+        """Begin without anything that waits, in a forked process: the parent has the thread, and may hold locks."""
+        self._waiting = queue.Queue(_CAPACITY)
+        self._guard = threading.Lock()
+        self._thread = None
+        self.lost = 0
+
+    def _ensure_thread(self) -> None:
+        """Start the thread if there is none: at first, and in a forked process."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        with self._guard:
+            if (self._thread is None or not self._thread.is_alive()) and not self._ending.is_set():
+                self._thread = threading.Thread(target=self._run, name="lumibot-duckdb-adjusted-bars", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                live_bars = self._waiting.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            try:
+                self._pass_on(live_bars)
+            except Exception:
+                self.lost += len(live_bars.bars)
+                logger.warning("bars of %s were not recorded", live_bars.key.label(), exc_info=True)
+            finally:
+                self._waiting.task_done()
+
+    def _pass_on(self, live_bars: LiveBars) -> None:
+        given_at = live_bars.asked_at
+        day = given_at.astimezone(NEW_YORK).date()
+        if self._checked.get(live_bars.key) != day:
+            live_bars = self._compared(live_bars)
+            self._checked[live_bars.key] = day
+        noted = {**live_bars.metadata, GIVEN_AT: given_at.isoformat()}
+        self._recorder.record(replace(live_bars, metadata=noted))
+
+    def _compared(self, live_bars: LiveBars) -> LiveBars:
+        """Compare bars with the store, and restate the series if need be; try again while the store is busy."""
+        self._recorder.flush(_FLUSH)  # what was recorded earlier has the earlier prices
+        is_logged = False
+        while True:
+            try:
+                if self._storage is None:
+                    self._storage = self._open()
+                self._storage.merge_spooled()
+                return compared(self._storage, live_bars)
+            except StorageError as error:
+                if self._ending.is_set():
+                    raise
+                if not is_logged:
+                    is_logged = True
+                    logger.warning("adjusted bars wait until the store can be read: %s", error)
+                self._ending.wait(_PAUSE)
+
+
+def _calling(recorder: AdjustedRecorder) -> Callable[[], None]:
+    """Return what tells a recorder of a fork, as long as the recorder is in use."""
+    weak = weakref.ref(recorder)
+
+    def forked() -> None:
+        found = weak()
+        if found is not None:
+            found.begin_anew()
+
+    return forked
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """How many bars are stored, too, and whether the oldest of these, or any, has another price."""
+
+    common: int
+    oldest: bool
+    any: bool
+
+
+def compared(storage: DataStorageInterface, live_bars: LiveBars) -> LiveBars:
+    """Return bars as they are to be recorded, after the stored ones were prepared for them.
+
+    - If the oldest bar that both have differs, the source has adjusted the past: the series is restated.
+    - If only later ones differ, they were corrected: they replace the stored ones.
+    - If they have none in common, nothing shows whether both are adjusted alike. The last stored bar before them is
+      forgotten to be covered, so that a backtest over both requests it again, and compares splits and dividends first.
+
+    Raises:
+        StorageError: the store cannot be read or written.
+    """
+    key = live_bars.key
+    try:
+        pin = storage.pin(key)
+    except SeriesNotFoundError:
+        return live_bars
+    if not storage.facts(pin).rows or not len(live_bars.bars):
+        return live_bars
+    found = _difference(storage, pin, live_bars)
+    if found.oldest:
+        logger.info("the prices of %s have changed at the source: the series is restated", key.label())
+        storage.restate_series(key.asset, key.source, key.timeframe, adjustment=key.adjustment)
+    elif found.any:
+        return replace(live_bars, replace=True)
+    elif not found.common and not _is_of_same_day(storage, pin, live_bars.asked_at):
+        start = int(bar_starts(live_bars.bars).min())
+        last = storage.last_time_at_or_before(pin, start - 1)
+        if last is not None:
+            storage.forget_coverage(key, TimeRange(last, last + 1))
+    return live_bars
+
+
+def _difference(storage: DataStorageInterface, pin: SeriesPin, live_bars: LiveBars) -> _Difference:
+    starts = bar_starts(live_bars.bars)
+    order = np.argsort(starts, kind="stable")
+    within = TimeRange(int(starts[order[0]]), int(starts[order[-1]]) + 1)
+    names = [each.name for each in storage.facts(pin).columns if each.name in ("open", "high", "low", "close")]
+    names = [name for name in names if name in live_bars.bars]
+    stored = storage.read_bars(pin, within, names, remember=False)
+    _, here, there = np.intersect1d(stored.times, starts[order], assume_unique=True, return_indices=True)
+    differs = np.zeros(len(here), dtype=bool)
+    for name in names:
+        ours = np.asarray(stored.columns[name], dtype=float)[here]
+        theirs = live_bars.bars[name].to_numpy(dtype=float)[order][there]
+        differs |= ~np.isclose(ours, theirs, rtol=_SAME, atol=0, equal_nan=True)
+    return _Difference(len(here), bool(differs[:1].any()), bool(differs.any()))
+
+
+def _is_of_same_day(storage: DataStorageInterface, pin: SeriesPin, asked_at: datetime) -> bool:
+    """Return whether the last write has bars that the source returned on the same day of New York."""
+    written: Any = storage.ingests(pin)
+    if not written:
+        return False
+    noted = written[-1].metadata.get(GIVEN_AT)
+    given_at = written[-1].ingested_at if noted is None else datetime.fromisoformat(noted)
+    return bool(given_at.astimezone(NEW_YORK).date() == asked_at.astimezone(NEW_YORK).date())

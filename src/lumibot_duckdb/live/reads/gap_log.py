@@ -1,0 +1,155 @@
+"""One read of bars by a live source: what it asked the broker for, and which ranges the answers cover."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+
+from lumibot_duckdb.live.reads.live_read import BrokerFetch, ReadFilter
+from lumibot_duckdb.lumibot_contract.live_reads_hooks import Fetch, Frames
+from lumibot_duckdb.storage.api import SeriesKey, TimeRange
+from lumibot_duckdb.storage.bars.coverage import common, missing
+from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A range that the broker was asked for (ns), and the first bar that it returned; None if there was none."""
+
+    start: int
+    stop: int
+    first: int | None
+
+
+class GapLog:
+    """What one read fetches. Calls the broker, or the filter, and keeps which ranges were answered.
+
+    Parameters:
+        fetch: the broker's.
+        read_filter: may answer instead; None: the broker answers everything.
+        key_of: returns the series of the store for one of Lumibot's, None if it has none.
+    """
+
+    def __init__(self, fetch: Fetch, read_filter: ReadFilter | None, key_of: Callable[[Any], SeriesKey | None]) -> None:
+        self._fetch = fetch
+        self._filter = read_filter
+        self._key_of = key_of
+        self._answers: dict[Any, list[_Answer]] = {}
+
+    def fetch(self, members: Sequence[Any], start: pd.Timestamp, stop: pd.Timestamp) -> Frames | None:
+        """Fetch the bars of series in a range, as Lumibot's function does."""
+        if self._filter is None:
+            answer = self._fetch(members, start, stop)
+        else:
+            answer = self._filtered(self._filter, members, start, stop)
+        try:
+            self._note(members, start, stop, answer or {})
+        except Exception:
+            logger.warning("an answer of a broker could not be observed", exc_info=True)
+        return answer
+
+    def was_repeated(self, series: Any) -> bool:
+        """Return whether Lumibot found that past prices have changed, and fetched everything once more."""
+        ranges = sorted((each.start, each.stop) for each in self._answers.get(series, ()))
+        return any(start < stop for (_, stop), (start, _) in pairwise(ranges))  # which they do not do otherwise
+
+    def was_answered(self, series: Any) -> bool:
+        """Return whether the broker returned bars of a series."""
+        return any(each.first is not None for each in self._answers.get(series, ()))
+
+    def answered(self, series: Any, start: pd.Timestamp, end: pd.Timestamp, *, from_first_bar: bool) -> list[TimeRange]:
+        """Return the parts of a read of which the result has all bars.
+
+        Lumibot fetches what its cache does not cover, so whatever was not fetched is covered there. An answer without
+        bars proves nothing.
+
+        Parameters:
+            series: Lumibot's series.
+            start, end: the range of the read (UTC); both are included.
+            from_first_bar: the broker may leave out the beginning of a range.
+        """
+        whole = _whole_seconds(start.value, end.value + 1)
+        answers = self._answers.get(series, ())
+        asked = [_whole_seconds(each.start, each.stop) for each in answers]
+        proven = [
+            _whole_seconds(max(each.start, each.first) if from_first_bar else each.start, each.stop)
+            for each in answers
+            if each.first is not None
+        ]
+        return common([*missing(whole, asked), *proven], [whole])
+
+    def _note(self, members: Sequence[Any], start: pd.Timestamp, stop: pd.Timestamp, answer: Frames) -> None:
+        for series in members:
+            first = _first_within(answer.get(series), start.value, stop.value)
+            self._answers.setdefault(series, []).append(_Answer(start.value, stop.value, first))
+
+    def _filtered(
+        self, read_filter: ReadFilter, members: Sequence[Any], start: pd.Timestamp, stop: pd.Timestamp
+    ) -> Frames:
+        batch = _Batch(self._fetch, members, start, stop)
+        found: dict[Any, pd.DataFrame | None] = {}
+        for series in members:
+            key = self._key_of(series)
+            ask = batch.of(series)
+            if key is None:
+                found[series] = ask(start, stop)
+                continue
+            try:
+                found[series] = read_filter.fetch(series, key, start, stop, ask)
+            except Exception as error:
+                if error is batch.failure:
+                    raise
+                logger.warning(
+                    "the store could not answer a read of %s; the broker is asked", key.label(), exc_info=True
+                )
+                found[series] = ask(start, stop)
+        return found
+
+
+class _Batch:
+    """Asks the broker for the whole range of a call once, for all of its series; other ranges series by series."""
+
+    def __init__(self, fetch: Fetch, members: Sequence[Any], start: pd.Timestamp, stop: pd.Timestamp) -> None:
+        self.failure: Exception | None = None
+        self._fetch = fetch
+        self._members = members
+        self._range = (start, stop)
+        self._whole: Frames | None = None
+
+    def of(self, series: Any) -> BrokerFetch:
+        """Return what asks for the bars of one series."""
+
+        def ask(start: pd.Timestamp, stop: pd.Timestamp) -> pd.DataFrame | None:
+            try:
+                if (start, stop) != self._range:
+                    return (self._fetch([series], start, stop) or {}).get(series)
+                if self._whole is None:
+                    self._whole = self._fetch(self._members, start, stop) or {}
+                return self._whole.get(series)
+            except Exception as error:
+                self.failure = error
+                raise
+
+        return ask
+
+
+def _whole_seconds(start: int, stop: int) -> TimeRange:
+    """Return the whole seconds in a range of nanoseconds."""
+    first = -(-start // NANOSECONDS_PER_SECOND)
+    return TimeRange(first, max(first, -(-stop // NANOSECONDS_PER_SECOND)))
+
+
+def _first_within(frame: pd.DataFrame | None, start: int, stop: int) -> int | None:
+    """Return the time (ns) of the first bar of a frame in a range; None if there is none."""
+    if frame is None or not len(frame):
+        return None
+    times = pd.DatetimeIndex(pd.to_datetime(frame.index, utc=True)).as_unit("ns").asi8
+    inside = times[(times >= start) & (times < stop)]
+    return int(inside.min()) if len(inside) else None
