@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -266,6 +268,32 @@ def test_two_recorders_of_the_same_symbols_do_no_harm(
         other.stop()
     assert one.error is None
     assert other.error is None
+    equal(storage, LIVE, server, "iex", time.now)
+    equal(storage, SPY, server, "sip", time.now)
+
+
+@pytest.mark.long
+def test_a_store_that_another_program_holds_costs_nothing(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.readline()"
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        wait_for(lambda: len(stored(storage, LIVE)) == 5, "the bars before")
+        storage.close()
+        command = [sys.executable, "-c", hold, str(storage.path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdin is not None
+            holder.stdout.readline()
+            trade(server, made, 40)  # a time for settled bars comes and passes
+            wait_for(lambda: made.recorder.counts.spooled > 0, "nothing kept beside the store")
+            trade(server, made, 5)
+            holder.stdin.close()
+        settle(server)
+    assert made.error is None
+    assert made.recorder.counts.failed == made.recorder.counts.dropped == 0
+    assert made.supervisor.totals.comparison.differing == 0
     equal(storage, LIVE, server, "iex", time.now)
     equal(storage, SPY, server, "sip", time.now)
 
