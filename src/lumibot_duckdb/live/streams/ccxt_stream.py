@@ -109,7 +109,7 @@ class CcxtStream:
                     self._closing.wait(),
                     connection.receive(),
                     self._publish(connection, on_bars),
-                    self._confirm(on_bars),
+                    self._confirm(connection, on_bars),
                     self._announce(connection, on_connected),
                 ]
             )
@@ -172,7 +172,7 @@ class CcxtStream:
 
     # -- what REST has to tell -------------------------------------------------------------------------------
 
-    async def _confirm(self, on_bars: OnBars) -> None:
+    async def _confirm(self, connection: CcxtConnection, on_bars: OnBars) -> None:
         """Request what the stream does not show to be closed. Failed requests are repeated, and end nothing."""
         while True:
             due = [market for market in self.markets if market.candles.unconfirmed(self._clock.now())]
@@ -180,14 +180,14 @@ class CcxtStream:
                 if due or self._clock.is_due:
                     await in_daemon_thread(self._clock.measure)
                 for market in due:
-                    await self._confirm_market(market, on_bars)
+                    await self._confirm_market(market, connection, on_bars)
             except ProviderError as error:
                 self._complain(error)
                 for market in due:
                     market.candles.postpone(self._clock.now())
             await asyncio.sleep(self._pace.tick)
 
-    async def _confirm_market(self, market: Market, on_bars: OnBars) -> None:
+    async def _confirm_market(self, market: Market, connection: CcxtConnection, on_bars: OnBars) -> None:
         now = self._clock.now()
         wanted = market.candles.unconfirmed(now)
         if wanted is None:  # the stream was faster, or the clock was wrong
@@ -197,6 +197,7 @@ class CcxtStream:
         )
         responses = await in_daemon_thread(lambda: list(self._provider.bars(request)))
         self._complained = False
+        self._publish_market(market, connection.take_updates(market.symbol), on_bars)  # what arrived meanwhile
         received: list[Candle] = []
         for response in responses:
             received += self._take(market, response, now, on_bars)
