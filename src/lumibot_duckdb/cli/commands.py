@@ -70,6 +70,10 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         ),
     ),
     (
+        "trade live",
+        (Command("live", "live", "backtest a session of live trading, and compare both"),),
+    ),
+    (
         "set up",
         (
             Command("doctor", "doctor", "check the installation, the settings and the store, and test every source"),

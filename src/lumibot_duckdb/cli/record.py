@@ -46,8 +46,10 @@ examples:
   lumibot-duckdb record --provider ccxt --exchange binance --symbols BTC/USDT
 
 exit codes: 0 stopped as requested; 1 the provider refuses the key, a symbol or the subscription; 2 wrong usage; 3 the
-store cannot be used.
+store cannot be used; 130 interrupted twice.
 """
+logger = logging.getLogger(__name__)
+
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.:_-]*(/[A-Z0-9][A-Z0-9.:_-]*)?")
 _FEEDS = ("iex", "sip", "delayed_sip")
 _TIMEFRAMES = {"alpaca": ("minute",), "ccxt": ("minute", "hour", "day")}
@@ -106,6 +108,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 recorder.close(30.0)
     except ProviderError as error:
         raise CommandError(str(error), exit_code=1) from None
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt("the bars that were received are stored") from None
     finally:
         storage.close()
     print(printable_lines(supervisor.totals.summary(market.name, len(symbols), recorder.counts)))
@@ -113,27 +117,42 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _record(supervisor: Supervisor, market: RecordedMarket, recorder: object, seconds: int | None) -> None:
-    """Run the supervisor until a signal comes or the time is over, with a status line."""
+    """Run the supervisor until a signal comes or the time is over, with a status line.
+
+    Raises `asyncio.CancelledError` at a second signal.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    running = asyncio.ensure_future(supervisor.run(stop))
+
+    def take_signal() -> None:
+        if stop.is_set():
+            running.cancel()
+        else:
+            logger.info("stopping, after reading what has settled; another Ctrl-C stops at once")
+            stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
-                loop.add_signal_handler(number, stop.set)
+            with suppress(RuntimeError, ValueError):  # not the main thread
+                loop.add_signal_handler(number, take_signal)
     if seconds is not None:
         loop.call_later(seconds, stop.set)
     with Progress("Connecting") as line:
-        drawing = asyncio.ensure_future(_keep_drawing(line, supervisor, market))
+        drawing = asyncio.ensure_future(_keep_drawing(line, supervisor, market, stop))
         try:
-            await supervisor.run(stop)
+            await running
         finally:
             drawing.cancel()
 
 
-async def _keep_drawing(line: Progress, supervisor: Supervisor, market: RecordedMarket) -> None:
-    while True:
+async def _keep_drawing(line: Progress, supervisor: Supervisor, market: RecordedMarket, stop: asyncio.Event) -> None:
+    from lumibot_duckdb.live.streams.pace import pause
+
+    while not stop.is_set():
         line.text = supervisor.totals.status(market.name, len(market.series), connected=supervisor.connected)
-        await asyncio.sleep(_REDRAWN_AFTER)
+        await pause(_REDRAWN_AFTER, stop)
+    line.text = "Reading what has settled"
 
 
 # -- arguments -----------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def test_what_was_missed_is_read_after_a_reconnection(
     server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with recording(server, storage, ["SPY"]) as made:
+    with recording(server, storage, ["SPY"], ping_seconds=0.3) as made:
         trade(server, made, 10)
         server.counts_silent = True  # the half-open connection still counts: Alpaca refuses another one at first
         server.fall_silent()
@@ -73,7 +73,7 @@ def test_what_was_missed_is_read_after_a_reconnection(
         for minute in range(5):
             server.minute({"SPY": 550.0 + minute})
         server.counts_silent = False
-        wait_for(lambda: server.subscribed, "not connected again")
+        wait_for(lambda: made.supervisor.totals.connections == 2, "not connected again")
         server.minute({})
         wait_for(lambda: len(stored(storage, LIVE)) == 15, "the bars of the gap")
         trade(server, made, 3)
@@ -224,6 +224,22 @@ def test_rest_that_fails_is_tried_again(
         wait_for(lambda: len(stored(storage, SPY)) == 5, "the settled bars")
     assert made.error is None
     equal(storage, SPY, server, "sip", time.now)
+
+
+def test_a_connection_that_says_nothing_is_given_up(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 3)
+        for minute in range(3, 70):  # pings are answered, but no bars are sent
+            time.now += 60
+            for feed in ("iex", "sip"):
+                server.trade("SPY", 500.0 + minute, feed=feed)
+        wait_for(lambda: made.supervisor.totals.connections == 2, "not connected again")
+        trade(server, made, 3)
+    assert made.error is None
+    assert "no bars arrive, but REST has some" in caplog.text
+    equal(storage, LIVE, server, "iex", time.now - 3 * 60)
 
 
 def test_pairs(server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock) -> None:

@@ -6,6 +6,7 @@ Recorders are closed by SIGTERM only if it would end the program at once: a prog
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 (pyarrow needs it, and it cannot be imported any more at the end)
 import os
 import signal
 import sys

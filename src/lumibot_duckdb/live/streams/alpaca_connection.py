@@ -1,7 +1,7 @@
 """One connection to Alpaca's data streams, through its official client.
 
-The client reconnects on its own, whatever went wrong, and only logs errors. So of the client only the parts below its
-loop are used: they connect, authenticate, subscribe and decode.
+The client reconnects after every error, refused keys included, and only logs it. So only the parts below its loop are
+used: they connect, authenticate, subscribe and decode.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ class AlpacaConnection(DataStream):
         """Connect, subscribe, and receive until the connection is lost or closed. Raises as `BarStream.run` does."""
         try:
             await asyncio.wait_for(self._start_ws(), _ANSWER_SECONDS)
+            if self._closing:  # while the connection was made
+                return
             await self._send_subscribe_msg()
             self._running = True
             await self._receive_subscribed()

@@ -58,8 +58,12 @@ def record_request(cursor: StoreCursor, ingest_id: int, given: BarsWrite, now: d
 
 
 def requested_earlier(given: BarsWrite, now: datetime) -> datetime | None:
-    """Return when bars were requested (UTC), if they have waited in the spool, or a while before `now` (naive UTC)."""
-    return given.asked_at if given.yields or now - naive_utc(given.asked_at) > _AT_ONCE else None
+    """Return when bars were requested (UTC), if they have waited in the spool, or a while before `now` (naive UTC).
+
+    For a write of several responses it is always known, since those of the next few seconds may be spooled.
+    """
+    waited = given.yields or given.closed_at is not None or now - naive_utc(given.asked_at) > _AT_ONCE
+    return given.asked_at if waited else None
 
 
 def was_restated_since(cursor: StoreCursor, series_id: int, asked_at: datetime) -> bool:
