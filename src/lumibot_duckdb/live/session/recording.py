@@ -37,6 +37,10 @@ class SessionRecording:
         command: The script with its arguments, for the record; by default those of this process.
         store: The store in which the bars are recorded.
         pause_seconds: How long rows wait at most until they are written.
+
+    Raises:
+        InvalidResultError: `name` cannot be the name of a session.
+        ValueError: `results` cannot be a results database.
     """
 
     def __init__(
@@ -49,8 +53,11 @@ class SessionRecording:
         pause_seconds: float = 5.0,
     ) -> None:
         from lumibot_duckdb.results.location import results_path
+        from lumibot_duckdb.results.names import check_name
 
         self.path = results_path(results, store)
+        if name is not None:
+            check_name(name)
         self._name = name
         self._command = command
         self._store = None if store is None else str(store)
