@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from cli.files import PROGRAM
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.cli.main import main
 
 ABOUT_ITSELF = """
 import os, sys
@@ -189,3 +191,62 @@ def test_ctrl_c_ends_a_script_as_python_would(folder: Path) -> None:
         "    time.sleep(60)",
         "KeyboardInterrupt",
     ]
+
+
+LIVE = """
+import sys
+assert "lumibot" not in sys.modules
+import pandas as pd
+from lumibot.tools import shared_bar_cache
+
+series = shared_bar_cache.BarSeries.make(
+    "ccxt", "BTC/USDT", "1minute", scope="mine", adjusted=False, exchange="binance", sandbox=False
+)
+end = pd.Timestamp.now("UTC").floor("min") - pd.Timedelta("1h")
+
+def fetch(start, stop):
+    index = pd.date_range(start.ceil("min"), stop, freq="min", inclusive="left")
+    return pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), index=index)
+
+print(len(shared_bar_cache.read_bars(series, end - pd.Timedelta("59min"), end, fetch)), sys.argv[1:])
+sys.exit(5)
+"""
+
+
+def test_a_live_script_is_recorded(folder: Path) -> None:
+    (folder / "script.py").write_text(LIVE)
+    quiet = {"LUMIBOT_LOG_LEVEL": "ERROR", "LUMIBOT_CACHE_FOLDER": str(folder / "cache")}
+    arguments = ("run", "--live", "--store", "mine", "script.py", "--live")
+    answer = ended(PROGRAM, *arguments, cwd=folder, **quiet)
+    assert answer.stdout.splitlines()[-1] == "60 ['--live']"
+    store = folder / "mine" / "lumibot.duckdb"
+    assert answer.stderr == f"lumibot-duckdb: 60 bars recorded in {store}, none lost\n"
+    assert answer.returncode == 5
+    assert len(DuckDBDataStorage(store).get_historical_prices("BTC/USDT", timeframe="minute")) == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "message"),
+    [
+        (("--live",), {"IS_BACKTESTING": "True"}, "IS_BACKTESTING is true, so the script would run a backtest: unset"),
+        (("--live", "--record"), {}, "argument --record: not allowed with argument --live"),
+        (("--live", "--name", " "), {}, "' ' cannot be the name"),
+        (("--live", "--results", "results.csv"), {}, "'results.csv' cannot be a results database"),
+    ],
+)
+def test_what_cannot_be_recorded_is_said_before_the_script_starts(
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    message: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "script.py").write_text("print('started')")
+    monkeypatch.chdir(folder)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["run", *arguments, "script.py"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"lumibot-duckdb: {message}")

@@ -1,4 +1,4 @@
-"""`activate()`: records what Lumibot's live sources read, for unmodified scripts.
+"""`activate()`: records live trading, and answers live reads from the store, for unmodified scripts.
 
 Nothing of Lumibot is imported and no store is opened: modules are changed when a script imports them, and the store is
 opened by the thread that writes. So a script can still set the environment variables that Lumibot reads at its import,
@@ -22,6 +22,8 @@ from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 if TYPE_CHECKING:
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.reads.live_read import ReadFilter
+    from lumibot_duckdb.live.session.recording import SessionRecording
+    from lumibot_duckdb.live.warm_up.choice import WarmUpArgument
 
 CLOSE_SECONDS = 10.0
 """How long the end of a process waits for bars that are not stored yet."""
@@ -52,10 +54,12 @@ class Activation:
     Attributes:
         store: The path of the store.
         recorder: Takes the bars.
+        sessions: Records what strategies see and do; None if that was not wanted.
     """
 
     store: Path
     recorder: AdjustedRecorder
+    sessions: SessionRecording | None
     undo: list[Callable[[], None]]
 
     @property
@@ -68,29 +72,45 @@ class Activation:
         )
 
 
-def activate(store: str | os.PathLike[str] | None = None) -> Activation | None:
-    """Record the bars that the live sources of this process read, in the background.
+def activate(
+    store: str | os.PathLike[str] | None = None,
+    *,
+    warm_up: WarmUpArgument = None,
+    backfill: bool = True,
+    sessions: bool = True,
+    results: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+) -> Activation | None:
+    """Record live trading in this process, in the background: the bars that are read, and what strategies see and do.
 
     Every settled bar that Lumibot's sources for Alpaca, CCXT exchanges, Schwab, Tradier and Interactive Brokers (REST)
     return is stored, with the ranges of which all bars are known, and so is what Yahoo returns to live strategies.
     Bars of the same kind as those of backtests are added to the series that backtests read. Strategies see exactly what
-    they would see otherwise, and backtests in the same process are not recorded.
+    they would see otherwise, and backtests in the same process are not recorded. The requests of each strategy, its
+    orders and fills and the value of its portfolio are a session in the results database.
 
     Idempotent, and undone by `deactivate`. If the installed Lumibot is not supported, nothing is recorded, and a
     warning says why.
 
     Args:
         store: The path of the store; by default `LUMIBOT_DUCKDB_PATH`, else the one in Lumibot's cache folder.
+        warm_up: Whether reads are answered from the store where it has the bars: True, False, or "auto" for the series
+            that `lumibot-duckdb live check` has verified. By default `LUMIBOT_DUCKDB_LIVE_WARM_UP`, else "auto".
+        backfill: Whether ranges that were not recorded in the last days are downloaded, in the background.
+        sessions: Whether strategies are recorded, or only bars.
+        results: The results database; by default the one of the store.
+        name: The name of the sessions; by default that of the strategy, with "-live".
 
     Returns:
         What is active; None if nothing is recorded.
 
     Raises:
-        ValueError: Live reads are recorded in another store already.
+        ValueError: Live reads are recorded in another store already, or `warm_up` or `results` cannot be used.
+        InvalidResultError: `name` cannot be the name of a session.
 
     Example:
         >>> from lumibot_duckdb import live
-        >>> active = live.activate()
+        >>> active = live.activate(backfill=False)
         >>> active.counts
         LiveCounts(recorded=0, waiting=0, lost=0)
         >>> live.deactivate()
@@ -109,7 +129,8 @@ def activate(store: str | os.PathLike[str] | None = None) -> Activation | None:
             return _active
         if not keeps_contract("live_reads", otherwise="live reads are not recorded"):
             return None
-        _active = _begun(path)
+        session_recording = _session_recording(results, name, path) if sessions else None
+        _active = _begun(path, warm_up, backfill, session_recording)
         atexit.register(deactivate)
         return _active
 
@@ -132,32 +153,54 @@ def active() -> Activation | None:
     return _active
 
 
-def _begun(path: Path) -> Activation:
+def _session_recording(
+    results: str | os.PathLike[str] | None, name: str | None, store: Path
+) -> SessionRecording | None:
+    """Return the installed recording of sessions; None if the installed Lumibot does not allow it."""
+    from lumibot_duckdb.live.session.recording import SessionRecording
+
+    recording = SessionRecording(results, name=name, store=store)
+    return recording if recording.install() else None
+
+
+def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: SessionRecording | None) -> Activation:
+    from lumibot_duckdb.live.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.recording import Recorder
+    from lumibot_duckdb.live.warm_up.warm_up import warm_up_of
 
     def storage() -> Any:
         from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
         return DuckDBDataStorage(path)
 
+    filled_in = warm_up_of(storage, path, warm_up)
     recorder = AdjustedRecorder(Recorder(storage), storage)
-    return Activation(path, recorder, [record_reads(recorder)])
+    downloads = LateBackfill(storage)
+    undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
+    if filled_in is not None:
+        undo.append(filled_in.close)
+    if sessions is not None:
+        undo += [sessions.close, sessions.uninstall]
+    return Activation(path, recorder, sessions, undo)
 
 
-def record_reads(recorder: AdjustedRecorder, read_filter: ReadFilter | None = None) -> Callable[[], None]:
+def record_reads(
+    recorder: AdjustedRecorder, read_filter: ReadFilter | None = None, *, begun: Callable[[], None] | None = None
+) -> Callable[[], None]:
     """Pass the bars of live reads to a recorder from now on; return what ends this.
 
     Parameters:
         recorder: takes the bars.
         read_filter: may answer reads from the store.
+        begun: is called at the first read.
     """
     from lumibot_duckdb.live.reads.read_recording import ReadRecording
     from lumibot_duckdb.live.reads.yahoo_reads import observe_download
     from lumibot_duckdb.lumibot_contract import live_reads_hooks as hooks
 
     undo: list[Callable[[], None]] = []
-    recording = ReadRecording(recorder, read_filter)
+    recording = ReadRecording(recorder, read_filter, begun=begun)
 
     def change(module: ModuleType) -> None:
         if module.__name__ == hooks.SHARED_BARS:

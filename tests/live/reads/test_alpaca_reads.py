@@ -110,6 +110,7 @@ def test_recorded_minutes_are_those_that_a_backtest_downloads(tmp_path: Path, se
     assert last == pd.Timestamp("2024-03-12 10:46", tz="America/New_York")
 
 
+@pytest.mark.long
 def test_days_and_larger_bars_are_those_that_a_backtest_downloads(tmp_path: Path, server: AlpacaServer) -> None:
     with live(tmp_path / "live", server) as trading:
         for timestep in ("day", "hour", "5min"):
@@ -146,6 +147,7 @@ def test_unadjusted_bars_are_kept_apart(tmp_path: Path, server: AlpacaServer) ->
     assert {each.key for each in trading.kept.kept} == {SeriesKey(MINUTES.asset, "alpaca_live", "minute")}
 
 
+@pytest.mark.long
 def test_several_symbols_are_read_with_one_request(tmp_path: Path, server: AlpacaServer) -> None:
     with live(tmp_path, server) as trading:
         found = trading.source.get_bars([SPY, Asset("QQQ")], 30, "minute")
@@ -176,7 +178,13 @@ def _without_durations(frame: pd.DataFrame) -> Any:
     return {name: value for name, value in frame.attrs["historyCache"].items() if not name.endswith("Ms")}
 
 
-@pytest.mark.parametrize("variables", [{"LUMIBOT_SHARED_BARS": "off"}, {}], ids=["without Lumibot's cache", "with it"])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({"LUMIBOT_SHARED_BARS": "off"}, id="without Lumibot's cache"),
+        pytest.param({}, marks=pytest.mark.long),
+    ],
+)
 def test_each_bar_is_recorded_once(variables: dict[str, str], tmp_path: Path, server: AlpacaServer) -> None:
     with live(tmp_path, server, variables=variables) as trading:
         for _ in range(5):
@@ -213,6 +221,7 @@ def test_a_split_restates_what_was_recorded_before(tmp_path: Path, server: Alpac
     assert assert_same_bars(trading.storage, downloaded(tmp_path / "later", server), MINUTES) > 60
 
 
+@pytest.mark.long
 def test_bars_after_a_gap_do_not_hide_a_split_from_backtests(
     tmp_path: Path, server: AlpacaServer, bars: pd.DataFrame
 ) -> None:

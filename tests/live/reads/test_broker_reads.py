@@ -85,7 +85,7 @@ def live(folder: Path, server: BrokersServer, broker: str) -> Iterator[tuple[Any
         yield BROKERS[broker](server), clock, storage
 
 
-@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.parametrize("broker", ["tradier", "interactive_brokers", pytest.param("schwab", marks=pytest.mark.long)])
 def test_settled_bars_are_recorded_as_the_broker_has_them(broker: str, tmp_path: Path, server: BrokersServer) -> None:
     with live(tmp_path, server, broker) as (source, clock, storage):
         for _ in range(3):

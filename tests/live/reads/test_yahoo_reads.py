@@ -38,6 +38,7 @@ def moment(text: str) -> dt.datetime:
     return pd.Timestamp(text, tz=NEW_YORK).to_pydatetime()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("symbol", ["STK", "BTC-USD"])
 def test_recorded_days_are_those_that_a_backtest_downloads(symbol: str, tmp_path: Path, server: YahooServer) -> None:
     side = Side(YahooDataBacktesting, tmp_path)

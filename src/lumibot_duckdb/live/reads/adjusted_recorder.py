@@ -50,7 +50,7 @@ class AdjustedRecorder:
         self._recorder = recorder
         self._open = storage
         self._storage: DataStorageInterface | None = None
-        self._checked: dict[SeriesKey, date] = {}
+        self._checked: dict[SeriesKey, datetime] = {}
         self._waiting: queue.Queue[LiveBars] = queue.Queue(_CAPACITY)
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
@@ -136,12 +136,13 @@ class AdjustedRecorder:
                 self._waiting.task_done()
 
     def _pass_on(self, live_bars: LiveBars) -> None:
-        given_at = live_bars.asked_at
-        day = given_at.astimezone(NEW_YORK).date()
-        if self._checked.get(live_bars.key) != day:
+        key, asked_at = live_bars.key, live_bars.asked_at
+        checked = self._checked.get(key)
+        if checked is None or _day(checked) != _day(asked_at):
             live_bars = self._compared(live_bars)
-            self._checked[live_bars.key] = day
-        noted = {**live_bars.metadata, GIVEN_AT: given_at.isoformat()}
+            checked = self._checked[key] = asked_at
+        # The same for all bars of a day, because writes with different metadata cannot be joined.
+        noted = {**live_bars.metadata, GIVEN_AT: checked.isoformat()}
         self._recorder.record(replace(live_bars, metadata=noted))
 
     def _compared(self, live_bars: LiveBars) -> LiveBars:
@@ -241,4 +242,8 @@ def _is_of_same_day(storage: DataStorageInterface, pin: SeriesPin, asked_at: dat
         return False
     noted = written[-1].metadata.get(GIVEN_AT)
     given_at = written[-1].ingested_at if noted is None else datetime.fromisoformat(noted)
-    return bool(given_at.astimezone(NEW_YORK).date() == asked_at.astimezone(NEW_YORK).date())
+    return _day(given_at) == _day(asked_at)
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(NEW_YORK).date()

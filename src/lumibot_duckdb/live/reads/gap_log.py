@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from lumibot_duckdb.live.reads.live_read import BrokerFetch, ReadFilter
+from lumibot_duckdb.live.reads.live_read import FetchOne, ReadFilter
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import Fetch, Frames
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common, missing
@@ -123,7 +123,7 @@ class _Batch:
         self._range = (start, stop)
         self._whole: Frames | None = None
 
-    def of(self, series: Any) -> BrokerFetch:
+    def of(self, series: Any) -> FetchOne:
         """Return what asks for the bars of one series."""
 
         def ask(start: pd.Timestamp, stop: pd.Timestamp) -> pd.DataFrame | None:

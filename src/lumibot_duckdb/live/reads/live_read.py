@@ -10,15 +10,15 @@ from lumibot_duckdb.storage.api import SeriesKey
 if TYPE_CHECKING:
     import pandas as pd
 
-BrokerFetch: TypeAlias = "Callable[[pd.Timestamp, pd.Timestamp], pd.DataFrame | None]"
-"""Asks the broker for the bars that start in `[start, stop)`; None if it has none. Raises the broker's errors."""
+FetchOne: TypeAlias = "Callable[[pd.Timestamp, pd.Timestamp], pd.DataFrame | None]"
+"""Requests the bars of one series that start in a range, whose end is exclusive (UTC), from the broker."""
 
 
 class ReadFilter(Protocol):
     """Answers reads of live bars, from the store or from the broker."""
 
     def fetch(
-        self, series: Any, key: SeriesKey, start: pd.Timestamp, stop: pd.Timestamp, fetch: BrokerFetch
+        self, series: Any, key: SeriesKey, start: pd.Timestamp, stop: pd.Timestamp, fetch: FetchOne
     ) -> pd.DataFrame | None:
         """Return the bars of a series that start in a range, as the broker returns them.
 

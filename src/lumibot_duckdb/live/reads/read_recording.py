@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from lumibot_duckdb.live.reads.gap_log import GapLog
 from lumibot_duckdb.live.reads.live_read import ReadFilter
 from lumibot_duckdb.live.reads.series_keys import Destination, NotRecordedError, destination_of
 from lumibot_duckdb.live.reads.settled import proven_ranges, settled_before
+from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import (
     Fetch,
     Frames,
@@ -40,10 +42,18 @@ class ReadRecording:
     Parameters:
         recorder: takes bars; it neither blocks nor raises.
         read_filter: may answer reads from the store.
+        begun: is called at the first read.
     """
 
-    def __init__(self, recorder: AdjustedRecorder, read_filter: ReadFilter | None = None) -> None:
+    def __init__(
+        self,
+        recorder: AdjustedRecorder,
+        read_filter: ReadFilter | None = None,
+        *,
+        begun: Callable[[], None] | None = None,
+    ) -> None:
         self._recorder = recorder
+        self._begun = begun
         self._filter = read_filter
         self._destinations: dict[Any, Destination] = {}
         self._passed: dict[SeriesKey, _Passed] = {}
@@ -55,7 +65,12 @@ class ReadRecording:
     ) -> ObservedRead | None:
         """Begin to observe a call of `read_bars_many`; return None for one of a backtest."""
         try:
-            return None if is_called_by_backtest() else ObservedRead(self, series, (start, end), fetch, options)
+            if is_called_by_backtest():
+                return None
+            begun, self._begun = self._begun, None
+            if begun is not None:
+                begun()
+            return ObservedRead(self, series, (start, end), fetch, options)
         except Exception as error:
             self.log_once("a live read was not observed", error)
             return None
@@ -116,6 +131,7 @@ class ReadRecording:
     def pass_on(self, live_bars: LiveBars | None, *, adjusted: bool) -> None:
         """Pass bars on, if there are any; `adjusted` says that the source may change past prices."""
         if live_bars is not None:
+            live_bars = replace(live_bars, metadata={**live_bars.metadata, RECORDED_LIVE: True})
             (self._recorder.record_adjusted if adjusted else self._recorder.record)(live_bars)
 
     def forget(self, series: Any) -> None:

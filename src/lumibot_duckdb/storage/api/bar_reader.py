@@ -350,6 +350,31 @@ class BarReader(ABC):
         """
 
     @abstractmethod
+    def last_writes(self, having: str, since: datetime) -> dict[SeriesKey, datetime]:
+        """Return when bars of each series were last written with a metadata key (UTC), without reading any bar.
+
+        Args:
+            having: The key. Writes whose metadata lacks it do not count.
+            since: Writes before this moment (tz-aware) do not count.
+
+        Returns:
+            The time of the last such write of each series that has one. A series that was renamed since counts from its
+            next write on.
+
+        Example:
+            >>> from datetime import datetime, timezone
+            >>> import pandas as pd
+            >>> from lumibot_duckdb import DuckDBDataStorage
+            >>> storage = DuckDBDataStorage()
+            >>> times = pd.date_range("2024-01-02", periods=5, tz="America/New_York")
+            >>> bars = pd.DataFrame({"close": 10.0}, index=times)
+            >>> _ = storage.store_ohlcv_data("ADBE", bars, "my_csv", "day", metadata={"by": "me"})
+            >>> found = storage.last_writes("by", datetime(2024, 1, 2, tzinfo=timezone.utc))
+            >>> [key.label() for key in found]
+            ['ADBE stock, day bars from my_csv']
+        """
+
+    @abstractmethod
     def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
         """Return the writes to the pinned version that recorded only coverage, earliest first."""
 

@@ -12,7 +12,7 @@ from lumibot_duckdb.storage.bars.columns import pinned_rows
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.sql_times import starts_between
 from lumibot_duckdb.storage.stored_values import reading
-from lumibot_duckdb.storage.times import aware_utc
+from lumibot_duckdb.storage.times import aware_utc, naive_utc
 
 _INGESTS = "SELECT ingest_id, ingested_at, kind, metadata FROM {db}.ingest WHERE ingest_id IN ({which})"
 _OF_BARS = "SELECT DISTINCT ingest_id FROM {db}.bar WHERE {which}"
@@ -24,6 +24,12 @@ FROM {db}.ingest
 WHERE series_id IN (?, (SELECT series_id FROM {db}.series_version WHERE version_id = ?)) AND contains(metadata, ?)
 """
 _SERIES_NOTED = "SELECT DISTINCT series_id FROM {db}.ingest WHERE contains(metadata, ?) OR kind = 'delete'"
+_LAST_NOTED = """
+SELECT series_id, max(ingested_at)
+FROM {db}.ingest
+WHERE ingested_at >= ? AND kind = 'bars' AND contains(metadata, ?)
+GROUP BY ALL
+"""
 _EMPTY_ANSWERS = """
 SELECT ingest_id, ingested_at, kind, metadata
 FROM {db}.ingest
@@ -71,6 +77,12 @@ def series_noting(cursor: StoreCursor, key: str) -> frozenset[int]:
     The writes of a series that was renamed belong to another one, so it may have some, too.
     """
     return frozenset(series_id for (series_id,) in cursor.rows(_SERIES_NOTED, [json.dumps(key)]))
+
+
+def last_writes_noting(cursor: StoreCursor, key: str, since: datetime) -> dict[int, datetime]:
+    """Return when bars of series were last written with a metadata key since a moment (UTC), by series id."""
+    rows = cursor.rows(_LAST_NOTED, [naive_utc(since), f"{json.dumps(key)}:"])
+    return {series_id: aware_utc(at) for series_id, at in rows}
 
 
 def ingest_infos(rows: Iterable[IngestRow]) -> tuple[IngestInfo, ...]:

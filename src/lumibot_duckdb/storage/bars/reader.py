@@ -19,7 +19,13 @@ from lumibot_duckdb.storage.api import (
     TimeRange,
 )
 from lumibot_duckdb.storage.bars.columns import over_bars, pinned_rows
-from lumibot_duckdb.storage.bars.ingests import empty_answers_of, ingest_infos, ingests_of, series_noting
+from lumibot_duckdb.storage.bars.ingests import (
+    empty_answers_of,
+    ingest_infos,
+    ingests_of,
+    last_writes_noting,
+    series_noting,
+)
 from lumibot_duckdb.storage.bars.layout import ColumnLayout, Kind
 from lumibot_duckdb.storage.bars.repeats import may_repeat
 from lumibot_duckdb.storage.bars.series_lookup import SeriesLookup
@@ -165,6 +171,14 @@ class StoredBars(SeriesLookup):
         page = None if ids is None else self._store.head_page(pin.series_id)
         known = None if ids is None or page is None else page.writes(ids)
         return ingests_of(cursor, pin, within, None) if known is None else ingest_infos(known)
+
+    def last_writes(self, having: str, since: datetime) -> dict[SeriesKey, datetime]:
+        if not self._store.refresh():
+            return {}
+        with self._store.read() as cursor:
+            found = last_writes_noting(cursor, having, since)
+            records = {record.series_id: record.key for record in self._store.catalog.everything(None, None)}
+        return {records[series_id]: at for series_id, at in sorted(found.items()) if series_id in records}
 
     def empty_answers(self, pin: SeriesPin) -> tuple[IngestInfo, ...]:
         with self._store.read_pinned(pin) as cursor:

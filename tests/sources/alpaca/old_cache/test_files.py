@@ -23,10 +23,11 @@ from lumibot_duckdb.sources.alpaca.actions import AdjustedHistory
 from lumibot_duckdb.sources.alpaca.client import StockAction
 from lumibot_duckdb.sources.alpaca.old_cache.bars import AlpacaBars, day_basis
 from lumibot_duckdb.sources.alpaca.old_cache.files import real_rows
-from lumibot_duckdb.sources.alpaca.old_cache.names import alpaca_symbol, parsed
+from lumibot_duckdb.sources.alpaca.old_cache.names import parsed
 from lumibot_duckdb.sources.alpaca.old_cache.reader import AlpacaChainReader, AlpacaReader
 from lumibot_duckdb.sources.alpaca.old_cache.shared_bars import SharedBarReader
 from lumibot_duckdb.sources.alpaca.old_cache.shared_series import SharedSeries
+from lumibot_duckdb.sources.alpaca.symbols import alpaca_symbol
 from lumibot_duckdb.sources.shared.old_cache.errors import (
     ConflictError,
     LeftAloneError,
@@ -144,7 +145,7 @@ def test_a_name_says_what_lumibot_put_into_it(
     assert not found.history
     assert parsed(f"{name}_HISTORY").history
     if kind == "option":
-        assert alpaca_symbol(found.key) == Filling._occ_symbol(asset)
+        assert alpaca_symbol(found.key.asset) == Filling._occ_symbol(asset)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from lumibot.entities import Asset
 from pandas_market_calendars import get_calendar_names
 
 from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, SPLIT_ADJUSTED
+from lumibot_duckdb.sources.alpaca.symbols import alpaca_symbol
 from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.identity import asset_key
@@ -46,7 +47,7 @@ class AlpacaName:
     @property
     def symbol(self) -> str:
         """Alpaca's symbol ("AAPL", "BTC/USD", "SPY240119C00470000")."""
-        return alpaca_symbol(self.key)
+        return alpaca_symbol(self.key.asset)
 
 
 def parsed(name: str) -> AlpacaName:
@@ -66,17 +67,6 @@ def parsed(name: str) -> AlpacaName:
     there = ZoneInfo(zone)
     window = TimeRange(midnight(start, there), midnight(end + timedelta(days=1), there))
     return AlpacaName(key, window, there, _markets().get(found["market"]), bool(found["history"]))
-
-
-def alpaca_symbol(key: SeriesKey) -> str:
-    """Return Alpaca's symbol of an asset."""
-    asset = key.asset
-    if asset.asset_type == "crypto":
-        return f"{asset.symbol}/{asset.quote}"
-    if asset.asset_type == "option" and asset.expiration is not None:
-        strike = f"{asset.strike:08.3f}".replace(".", "").rjust(8, "0")
-        return f"{asset.symbol}{asset.expiration:%y%m%d}{(asset.right or 'C')[0]}{strike}"
-    return asset.symbol
 
 
 def _asset(found: re.Match[str], kind: str):  # type: ignore[no-untyped-def]

@@ -23,7 +23,8 @@ from lumibot.tools.shared_bar_cache import SCHEMA, BarSeries, credential_scope, 
 
 from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, SPLIT_ADJUSTED
 from lumibot_duckdb.sources.alpaca.old_cache.bars import AlpacaBars, settled
-from lumibot_duckdb.sources.alpaca.old_cache.names import alpaca_symbol, parsed
+from lumibot_duckdb.sources.alpaca.old_cache.names import parsed
+from lumibot_duckdb.sources.alpaca.symbols import alpaca_symbol
 from lumibot_duckdb.sources.registry import ALPACA
 from lumibot_duckdb.sources.shared.evidence import extent
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent
@@ -134,7 +135,7 @@ def _digests(asset: AssetKey, scopes: Sequence[str]) -> Iterator[tuple[str, Seri
             key = SeriesKey(asset, SOURCE, timeframe, adjustment)
             series = BarSeries.make(
                 SOURCE,
-                alpaca_symbol(key),
+                alpaca_symbol(asset),
                 f"{count}{_UNITS[unit]}",
                 adjusted=bool(adjustment),
                 requestType=_REQUESTS[kind],

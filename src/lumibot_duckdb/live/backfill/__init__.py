@@ -1,0 +1,1 @@
+"""Backfill: downloads what is missing of recorded series, in the background."""

@@ -1,0 +1,1 @@
+"""`live check`: compares a recorded day with what the provider returns for it now."""

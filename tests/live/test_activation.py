@@ -1,0 +1,95 @@
+"""`live.activate()` and `live.deactivate()`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from lumibot.data_sources.interactive_brokers_rest_data import InteractiveBrokersRESTData
+from lumibot.tools import shared_bar_cache, yahoo_helper
+
+from lumibot_duckdb import DuckDBDataStorage, live
+from lumibot_duckdb.live.activation import LiveCounts
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+
+SERIES = shared_bar_cache.BarSeries.make(
+    "ccxt", "BTC/USDT", "1minute", scope=None, adjusted=False, exchange="binance", sandbox=False
+)
+KEY = SeriesKey(AssetKey("BTC", "crypto", "USDT", exchange="binance"), "ccxt", "minute")
+
+
+@pytest.fixture(autouse=True)
+def _deactivated() -> Iterator[None]:
+    yield
+    live.deactivate()
+
+
+def read() -> pd.DataFrame:
+    """Read an hour of bars that ended an hour ago."""
+    end = pd.Timestamp.now("UTC").floor("min") - pd.Timedelta("1h")
+
+    def fetch(start: pd.Timestamp, stop: pd.Timestamp) -> pd.DataFrame:
+        index = pd.date_range(start.ceil("min"), stop, freq="min", inclusive="left")
+        return pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), index=index)
+
+    return shared_bar_cache.read_bars(SERIES, end - pd.Timedelta("59min"), end, fetch)
+
+
+def functions() -> list[object]:
+    """Return what activation wraps."""
+    return [
+        shared_bar_cache.read_bars_many,
+        InteractiveBrokersRESTData.get_historical_prices,
+        yahoo_helper.YahooHelper.download_symbol_data,
+    ]
+
+
+def test_reads_are_recorded_from_activation_to_deactivation(tmp_path: Path) -> None:
+    before = functions()
+    active = live.activate(tmp_path, backfill=False)
+    assert active is not None
+    assert all(ours is not theirs for ours, theirs in zip(functions(), before, strict=True))
+    frame = read()
+    live.deactivate()
+    assert functions() == before
+    read()
+    assert active.counts == LiveCounts(recorded=60, waiting=0, lost=0)
+    found = DuckDBDataStorage(tmp_path).get_historical_prices(KEY.asset, timeframe="minute")
+    assert found["close"].tolist() == frame["close"].tolist()
+    assert active.store == tmp_path / "lumibot.duckdb"
+
+
+def test_activation_is_idempotent_and_has_one_store(tmp_path: Path) -> None:
+    active = live.activate(tmp_path / "one", backfill=False)
+    assert live.activate() is active
+    assert live.activate(tmp_path / "one", backfill=False) is active
+    with pytest.raises(ValueError, match=r"recorded in .*one.* already: call live.deactivate\(\) before"):
+        live.activate(tmp_path / "two", backfill=False)
+    live.deactivate()
+    live.deactivate()
+    again = live.activate(tmp_path / "two", backfill=False)
+    assert again is not None
+    assert again.store.parent.name == "two"
+
+
+def test_wrappers_of_other_code_survive_deactivation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shared_bar_cache.read_bars_many
+    live.activate(tmp_path, backfill=False)
+    ours = shared_bar_cache.read_bars_many
+
+    def theirs(*arguments: object, **options: object) -> object:
+        return ours(*arguments, **options)
+
+    monkeypatch.setattr(shared_bar_cache, "read_bars_many", theirs)
+    live.deactivate()
+    assert shared_bar_cache.read_bars_many is theirs
+    shared_bar_cache.read_bars_many = before
+
+
+def test_an_unknown_lumibot_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = functions()
+    monkeypatch.setattr(live.activation, "keeps_contract", lambda part, otherwise: False)
+    assert live.activate(tmp_path, backfill=False) is None
+    assert functions() == before
