@@ -1,4 +1,4 @@
-"""`activate()`: records what Lumibot's live sources read, and answers them from the store, for unmodified scripts.
+"""`activate()`: records live trading, and answers live reads from the store, for unmodified scripts.
 
 Nothing of Lumibot is imported and no store is opened: modules are changed when a script imports them, and the store is
 opened by the thread that writes. So a script can still set the environment variables that Lumibot reads at its import,
@@ -22,6 +22,7 @@ from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 if TYPE_CHECKING:
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.reads.live_read import ReadFilter
+    from lumibot_duckdb.live.session.recording import SessionRecording
     from lumibot_duckdb.live.warm_up.choice import WarmUpArgument
 
 CLOSE_SECONDS = 10.0
@@ -53,10 +54,12 @@ class Activation:
     Attributes:
         store: The path of the store.
         recorder: Takes the bars.
+        sessions: Records what strategies see and do; None if that was not wanted.
     """
 
     store: Path
     recorder: AdjustedRecorder
+    sessions: SessionRecording | None
     undo: list[Callable[[], None]]
 
     @property
@@ -70,14 +73,21 @@ class Activation:
 
 
 def activate(
-    store: str | os.PathLike[str] | None = None, *, warm_up: WarmUpArgument = None, backfill: bool = True
+    store: str | os.PathLike[str] | None = None,
+    *,
+    warm_up: WarmUpArgument = None,
+    backfill: bool = True,
+    sessions: bool = True,
+    results: str | os.PathLike[str] | None = None,
+    name: str | None = None,
 ) -> Activation | None:
-    """Record the bars that the live sources of this process read, in the background.
+    """Record live trading in this process, in the background: the bars that are read, and what strategies see and do.
 
     Every settled bar that Lumibot's sources for Alpaca, CCXT exchanges, Schwab, Tradier and Interactive Brokers (REST)
     return is stored, with the ranges of which all bars are known, and so is what Yahoo returns to live strategies.
     Bars of the same kind as those of backtests are added to the series that backtests read. Strategies see exactly what
-    they would see otherwise, and backtests in the same process are not recorded.
+    they would see otherwise, and backtests in the same process are not recorded. The requests of each strategy, its
+    orders and fills and the value of its portfolio are a session in the results database.
 
     Idempotent, and undone by `deactivate`. If the installed Lumibot is not supported, nothing is recorded, and a
     warning says why.
@@ -87,12 +97,16 @@ def activate(
         warm_up: Whether reads are answered from the store where it has the bars: True, False, or "auto" for the series
             that `lumibot-duckdb live check` has verified. By default `LUMIBOT_DUCKDB_LIVE_WARM_UP`, else "auto".
         backfill: Whether ranges that were not recorded in the last days are downloaded, in the background.
+        sessions: Whether strategies are recorded, or only bars.
+        results: The results database; by default the one of the store.
+        name: The name of the sessions; by default that of the strategy, with "-live".
 
     Returns:
         What is active; None if nothing is recorded.
 
     Raises:
-        ValueError: Live reads are recorded in another store already, or `warm_up` is not understood.
+        ValueError: Live reads are recorded in another store already, or `warm_up` or `results` cannot be used.
+        InvalidResultError: `name` cannot be the name of a session.
 
     Example:
         >>> from lumibot_duckdb import live
@@ -115,7 +129,8 @@ def activate(
             return _active
         if not keeps_contract("live_reads", otherwise="live reads are not recorded"):
             return None
-        _active = _begun(path, warm_up, backfill)
+        session_recording = _session_recording(results, name, path) if sessions else None
+        _active = _begun(path, warm_up, backfill, session_recording)
         atexit.register(deactivate)
         return _active
 
@@ -138,7 +153,17 @@ def active() -> Activation | None:
     return _active
 
 
-def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool) -> Activation:
+def _session_recording(
+    results: str | os.PathLike[str] | None, name: str | None, store: Path
+) -> SessionRecording | None:
+    """Return the installed recording of sessions; None if the installed Lumibot does not allow it."""
+    from lumibot_duckdb.live.session.recording import SessionRecording
+
+    recording = SessionRecording(results, name=name, store=store)
+    return recording if recording.install() else None
+
+
+def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: SessionRecording | None) -> Activation:
     from lumibot_duckdb.live.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.recording import Recorder
@@ -155,7 +180,9 @@ def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool) -> Activation:
     undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
     if filled_in is not None:
         undo.append(filled_in.close)
-    return Activation(path, recorder, undo)
+    if sessions is not None:
+        undo += [sessions.close, sessions.uninstall]
+    return Activation(path, recorder, sessions, undo)
 
 
 def record_reads(
