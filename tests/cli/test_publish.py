@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import pytest
 
 from cli.files import Command
+from cli.sample_results import fill
+from lumibot_duckdb.cli.completers import sweeps
 from lumibot_duckdb.cli.main import main
 from lumibot_duckdb.cli.settings import layers
 from lumibot_duckdb.doctor.store import locate
@@ -79,3 +82,22 @@ def test_a_store_that_cannot_be_reached(
     located = locate(None, layers())  # what `doctor` reports
     assert located.path is None
     assert "was not downloaded to this machine yet" in located.problem
+
+
+@pytest.mark.parametrize("overlay", [None, "overlay"])
+def test_results_of_a_snapshot_are_found_without_a_download(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlay: str | None
+) -> None:
+    monkeypatch.setenv("LUMIBOT_CACHE_FOLDER", str(tmp_path / "cache"))
+    monkeypatch.setenv("LUMIBOT_DUCKDB_OFFLINE", "true")  # which makes opening the snapshot an error
+    if overlay is not None:
+        monkeypatch.setenv("LUMIBOT_DUCKDB_OVERLAY", str(tmp_path / overlay))
+    monkeypatch.setenv("LUMIBOT_DUCKDB_PATH", "s3://bucket/bars")
+    fill(tmp_path / "cache" / "duckdb" / "lumibot-results.duckdb")
+    for chosen in ([], ["--store", "s3://bucket/bars"]):
+        assert main(["results", "best", "crossover", *chosen]) == 0
+        assert "crossover" not in capsys.readouterr().err
+        arguments = argparse.Namespace(store=chosen[-1] if chosen else None, results=None)
+        assert list(sweeps(arguments)) == ["crossover", "first-try"]
+    assert main(["results", "--store", "s3://bucket/a//b"]) == 2
+    assert "has an unusable prefix" in capsys.readouterr().err

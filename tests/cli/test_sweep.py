@@ -15,6 +15,7 @@ from lumibot_duckdb.results.records import TrialRecord
 from lumibot_duckdb.storage.errors import DiskFullError
 from lumibot_duckdb.sweeps import examination, result_writer
 from lumibot_duckdb.sweeps.errors import TargetError
+from lumibot_duckdb.sweeps.sweep_lock import sweep_lock
 from lumibot_duckdb.sweeps.trials.target import ScriptTarget, Target
 from lumibot_duckdb.sweeps.trials.trial import Trial
 from sweeps.fakes import FakeTrials, backtested
@@ -248,6 +249,39 @@ def test_a_full_disk_ends_a_sweep_and_keeps_what_is_stored(
     monkeypatch.undo()
     database = ResultsDatabase(command.store.with_name("lumibot-results.duckdb"))
     assert (sorted(database.records("mine")), database.sweep("mine").status) == ([1, 2], "failed")
+
+
+def test_a_lock_that_cannot_be_written_is_an_error_of_the_results(command: Command, fake: FakeTrials) -> None:
+    options = ("sweep", "crossing.py", "--set", "x=1", "--name", "mine")
+    command.store.parent.mkdir(parents=True)
+    with sweep_lock(command.store.with_name("lumibot-results.duckdb"), "mine"):
+        (lock,) = command.store.parent.glob("*.running")
+    lock.mkdir()
+    ended = command(*options)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (3, "", 1)
+    assert "the sweep mine has not begun" in ended.err
+
+
+def test_a_sweep_whose_trials_all_fail_alike_is_stopped(command: Command, fake: FakeTrials) -> None:
+    fake.run = lambda trial: replace(backtested(trial), status="failed", error="KeyError: 'symbl'")
+    options = ("sweep", "crossing.py", "--set", "x=1:40:1", "--jobs", "1", "--name", "my own")
+    ended = command(*options)
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "the first 11 trials all failed with the same error" in ended.err
+    assert "KeyError: 'symbl'" in ended.err
+    assert "lumibot-duckdb results show 'my own' --trial 1 --results " in ended.err
+    assert "--resume --name 'my own' --keep-going" in ended.err
+    ended = command(*options, "--resume", "--keep-going")
+    assert (ended.code, ended.err) == (1, "")
+    assert "40 trials: 40 failed" in ended.out
+
+
+def test_a_random_search_is_extended(command: Command, fake: FakeTrials) -> None:
+    options = ("sweep", "crossing.py", "--set", "x=1:900:1", "--jobs", "2", "--name", "mine")
+    assert command(*options, "--random", "5").code == 0
+    ended = command(*options, "--random", "9", "--resume")
+    assert ended.out.splitlines()[0] == "Sweep mine: 9 trials of Strategy, 2 at a time; 5 are stored already"
+    assert "9 trials: 9 complete" in ended.out
 
 
 def test_a_first_trial_that_downloads_is_announced(command: Command, fake: FakeTrials) -> None:

@@ -38,6 +38,7 @@ def test_the_first_place_that_has_a_setting_is_its_origin() -> None:
         ("LUMIBOT_DUCKDB_ROLLOUT", "half"),
         ("LUMIBOT_DUCKDB_STRICT", "2"),
         ("LUMIBOT_DUCKDB_LOG_STATS", "quiet"),
+        ("LUMIBOT_DUCKDB_LIVE_WARM_UP", "sometimes"),
         ("LUMIBOT_DUCKDB_STORE_FRAMES", "my bars"),
         ("LUMIBOT_DUCKDB_THREADS", "0"),
         ("LUMIBOT_DUCKDB_MEMORY_LIMIT", "much"),

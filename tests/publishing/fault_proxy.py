@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +20,8 @@ class Fault:
     """What happens to one answer.
 
     Another status with a code of S3, the end after some bytes of the body, a pause before the answer, a stall before
-    that end, or a changed byte.
+    that end, or a changed byte. `reset` ends the connection as a server does that crashes: before the answer, or after
+    the bytes of `cut_after`.
     """
 
     status: int | None = None
@@ -27,6 +31,7 @@ class Fault:
     pause: float = 0.0
     stall: float = 0.0
     change_byte: int | None = None
+    reset: bool = False
 
 
 @dataclass
@@ -54,6 +59,9 @@ def fault_proxy(server: str, port: int) -> Iterator[FaultProxy]:
             fault = proxy.fault(self.command, self.path) or Fault()
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             time.sleep(fault.pause)
+            if fault.reset and fault.cut_after is None:
+                self._reset()
+                return
             if fault.status is not None:
                 body = _error(fault)
                 self._answer(
@@ -82,6 +90,16 @@ def fault_proxy(server: str, port: int) -> Iterator[FaultProxy]:
                 self.wfile.flush()
                 time.sleep(fault.stall)
                 self.close_connection = True
+            if fault.reset:
+                self._reset()
+
+        def _reset(self) -> None:
+            """Close the connection so that the system sends a reset instead of its usual end."""
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.rfile.close()
+            self.wfile.close()
+            os.close(self.connection.detach())
+            self.close_connection = True
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815
 

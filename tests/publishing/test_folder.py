@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pickle
+import random
 import shutil
 import time
 from pathlib import Path
@@ -196,6 +197,43 @@ def test_what_is_in_use_is_not_removed(
     forget_what_is_open(monkeypatch)
     DuckDBDataStorage(tmp_path / "third")
     assert not path.exists()
+
+
+def open_in_turn(folders: list[str], cache: str, seed: int, until: float, results: Any) -> None:
+    os.environ |= {"LUMIBOT_DUCKDB_SNAPSHOT_CACHE": cache, "LUMIBOT_DUCKDB_SNAPSHOT_CACHE_SIZE": "1KB"}
+    numbers, opened = random.Random(seed), 0
+    with pytest.MonkeyPatch.context() as patch:
+        while time.monotonic() < until:
+            forget_what_is_open(patch)
+            with DuckDBDataStorage(numbers.choice(folders)) as storage:
+                assert storage.path.exists()
+                assert len(storage.to_pandas("AAPL")) == 15_000
+                time.sleep(numbers.uniform(0, 0.05))
+                assert len(storage.to_pandas("BTC/USD")) == 11_000
+            opened += 1
+    results.put(opened)
+
+
+@pytest.mark.long
+def test_a_cache_that_is_too_small_for_what_processes_read(snapshot: Snapshot, tmp_path: Path, cache: Path) -> None:
+    """Each download removes what nobody uses at that moment, while others open the same snapshots."""
+    folders = [str(tmp_path / name) for name in ("first", "second", "third")]
+    for number, folder in enumerate(folders):
+        snapshot.other(number).put(folder)
+    results, until = FORKED.Queue(), time.monotonic() + 20
+    workers = [
+        FORKED.Process(target=open_in_turn, args=(folders, str(cache), seed, until, results)) for seed in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    opened = [results.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert min(opened) > 5
+    assert {path.name.split("-")[0] for path in cache.iterdir()} <= {"partial", "manifests"} | {
+        path.name for path in cache.iterdir() if len(path.name) == 64
+    }
 
 
 def test_a_path_in_the_cache_keeps_the_snapshot(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,83 @@ def test_a_connection_that_breaks_again_and_again(
     assert downloads(cache) == ["lumibot.duckdb"]
 
 
+def test_connections_that_are_reset(snapshot: Snapshot, target: str, proxy: FaultProxy, cache: Path) -> None:
+    """Before the manifest, before the data, and in the middle of it."""
+    manifest = snapshot.put(target)
+    faults = {
+        MANIFEST: [Fault(reset=True)],
+        manifest.data: [Fault(reset=True), *3 * [Fault(cut_after=200_000, reset=True)]],
+    }
+
+    def fault(method: str, path: str) -> Fault | None:
+        waiting = faults[MANIFEST if MANIFEST in path else manifest.data]
+        return waiting.pop(0) if waiting else None
+
+    proxy.fault = fault
+    assert DuckDBDataStorage(target).verify().findings == []
+    assert faults == {MANIFEST: [], manifest.data: []}
+    assert downloads(cache) == ["lumibot.duckdb"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        (
+            Fault(400, "ExpiredToken", ACCESS_KEY),
+            r"ExpiredToken \(HTTP status 400\); the credentials have expired: renew",
+        ),
+        (Fault(403, "AccessDenied"), r"AccessDenied .*check the credentials"),
+        (Fault(503), r"SlowDown \(HTTP status 503\); the server is overloaded: try again later"),
+        (Fault(500, "InternalError"), r"InternalError \(HTTP status 500\); try again later"),
+    ],
+)
+def test_a_refusal_in_the_middle_of_a_download_keeps_what_has_arrived(
+    snapshot: Snapshot,
+    target: str,
+    proxy: FaultProxy,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: Fault,
+    message: str,
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    manifest = snapshot.put(target)
+    faults = iter([Fault(cut_after=300_000)])
+    proxy.fault = lambda method, path: next(faults, refusal) if manifest.data in path else None
+    with pytest.raises(PublishedSnapshotError, match=message) as caught:
+        DuckDBDataStorage(target)
+    assert ACCESS_KEY not in str(caught.value)
+    (part,) = cache.rglob("*.part")
+    arrived = part.stat().st_size
+    assert arrived > 0
+    proxy.fault = lambda method, path: None
+    proxy.requests.clear()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "RENEWED")
+    assert len(DuckDBDataStorage(target).to_pandas("AAPL")) == 15_000
+    assert [wanted for _, wanted in proxy.reads(manifest.data)] == [f"bytes={arrived}-"]
+
+
+def test_an_object_that_was_changed_between_two_downloads(
+    snapshot: Snapshot, target: str, proxy: FaultProxy, cache: Path
+) -> None:
+    """What had arrived of the old one is not mixed with the new one, and never opened."""
+    manifest = snapshot.put(target)
+    proxy.fault = lambda method, path: (
+        Fault(cut_after=0) if proxy.reads(manifest.data)[1:] else Fault(cut_after=300_000)
+    )
+    with pytest.raises(PublishedSnapshotError, match="continues there"):
+        DuckDBDataStorage(target)
+    proxy.fault = lambda method, path: None
+    changed = bytearray(snapshot.data)
+    changed[-1] ^= 1
+    objects_at(target).put(manifest.data, bytes(changed))
+    with pytest.raises(PublishedSnapshotError, match="is not what was published: its SHA-256 differs"):
+        DuckDBDataStorage(target)
+    assert downloads(cache) == []
+    objects_at(target).put(manifest.data, snapshot.data)
+    assert DuckDBDataStorage(target).verify().findings == []
+
+
 def test_changed_bytes_are_refused(snapshot: Snapshot, target: str, proxy: FaultProxy, cache: Path) -> None:
     manifest = snapshot.put(target)
     proxy.fault = lambda method, path: Fault(change_byte=70_000) if manifest.data in path else None

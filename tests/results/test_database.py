@@ -316,6 +316,8 @@ def test_results_are_not_beside_a_snapshot_or_in_a_folder_that_is_read_only(
     (tmp_path / "link.duckdb").symlink_to(downloaded)
     for snapshot in ("s3://bucket/bars", published, downloaded, tmp_path / "link.duckdb"):
         assert results_path(store=snapshot) == elsewhere
+    with pytest.raises(ValueError, match="unusable prefix"):
+        results_path(store="s3://bucket/a//b")
     assert results_path(tmp_path / "mine.duckdb", "s3://bucket/bars") == tmp_path / "mine.duckdb"
     monkeypatch.setenv("LUMIBOT_DUCKDB_PATH", "s3://bucket/bars")
     assert ResultsDatabase().path == elsewhere

@@ -87,10 +87,10 @@ def test_an_empty_file_is_a_new_one(tmp_path: Path) -> None:
 def test_an_older_file_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = fill(tmp_path)
     first = schema.migration_scripts("lumibot_duckdb.results")
-    second = (2, "ALTER TABLE {db}.trials ADD COLUMN note VARCHAR;")
-    monkeypatch.setattr(schema, "migration_scripts", lambda package: (*first, second))
+    further = (len(first) + 1, "ALTER TABLE {db}.trials ADD COLUMN note VARCHAR;")
+    monkeypatch.setattr(schema, "migration_scripts", lambda package: (*first, further))
     assert results.sql("SELECT note FROM trials").to_pylist() == [{"note": None}]
-    assert results.sql("SELECT value FROM results_meta").to_pylist() == [{"value": "2"}]
+    assert results.sql("SELECT value FROM results_meta").to_pylist() == [{"value": str(len(first) + 1)}]
 
 
 def test_a_full_disk_leaves_nothing_of_a_trial(tmp_path: Path) -> None:

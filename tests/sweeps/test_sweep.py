@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -13,15 +14,23 @@ from typing import Any
 
 import pytest
 
+from disks import mounted_disk
 from lumibot_duckdb import sweeps
 from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.results.errors import InvalidResultError, SweepExistsError, SweepNotFoundError
 from lumibot_duckdb.results.records import TrialRecord
-from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError
+from lumibot_duckdb.storage.errors import DiskFullError, StoreBusyError, StoreWriteError
 from lumibot_duckdb.sweeps import result_writer
-from lumibot_duckdb.sweeps.errors import SweepClosedError, SweepError, SweepRunningError, UnknownParameterError
+from lumibot_duckdb.sweeps.errors import (
+    HopelessSweepError,
+    SweepClosedError,
+    SweepError,
+    SweepRunningError,
+    UnknownParameterError,
+)
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
 from lumibot_duckdb.sweeps.resuming import ChangedSweepError
+from lumibot_duckdb.sweeps.search.dimensions import Interval
 from lumibot_duckdb.sweeps.search.errors import SearchError
 from lumibot_duckdb.sweeps.sweep import Sweep
 from lumibot_duckdb.sweeps.sweep_lock import sweep_lock
@@ -36,7 +45,11 @@ OPTUNA = pytest.mark.xdist_group("optuna")  # it is imported once
 
 def swept(folder: Path, space: Mapping[str, Any] = SPACE, **others: Any) -> Sweep:
     return sweeps.run(
-        Strategy, space, START, END, results=folder / "found.duckdb", store=folder / "store", **{"jobs": 2, **others}
+        Strategy,
+        space,
+        START,
+        END,
+        **{"results": folder / "found.duckdb", "store": folder / "store", "jobs": 2, **others},
     )
 
 
@@ -267,6 +280,90 @@ def test_failed_trials_are_kept_unless_they_are_to_run_again(fake_trials: FakeTr
     assert {each.status for number, each in stored(tmp_path).items() if number != 5} == {"complete"}
 
 
+LARGE: dict[str, Any] = {"x": range(40)}
+
+
+def test_a_sweep_whose_first_trials_all_fail_alike_is_stopped(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    fake_trials.run = lambda trial: record(trial.values, status="failed", error="KeyError: 'symbl'")
+    with pytest.raises(HopelessSweepError) as raised:
+        swept(tmp_path, LARGE)
+    assert re.match(
+        r"the first 1[0-4] trials all failed with the same error, .*: KeyError: 'symbl'\.", str(raised.value)
+    )
+    assert "results show Strategy-1 --trial 1 " in str(raised.value)
+    assert 10 <= len(fake_trials.trials) <= 14
+    assert sorted(stored(tmp_path)) == sorted(each.number for each in fake_trials.trials)
+    assert Sweep("Strategy-1", tmp_path / "found.duckdb").status == "failed"
+    assert not fake_trials.closed.is_set(), "trials that run are waited for"
+
+    before = len(fake_trials.trials)
+    fake_trials.trials.clear()
+    sweep = swept(tmp_path, LARGE, name="Strategy-1", resume=True, keep_going=True)
+    assert (sweep.status, len(sweep.records), len(fake_trials.trials)) == ("complete", 40, 40 - before)
+
+
+@pytest.mark.parametrize(
+    ("one", "others"),
+    [
+        ({"error": "ValueError: 1"}, {"error": "ValueError: 2"}),
+        ({"status": "complete"}, {"error": "ValueError: 2"}),
+        ({"status": "pruned"}, {"status": "timeout"}),
+        ({"status": "crashed", "error": "killed"}, {"status": "memory", "error": "killed"}),
+    ],
+)
+def test_trials_that_differ_do_not_stop_a_sweep(
+    fake_trials: FakeTrials, tmp_path: Path, one: dict[str, Any], others: dict[str, Any]
+) -> None:
+    def run(trial: Trial) -> TrialRecord:
+        return record(trial.values, **{"status": "failed", **(one if trial.number == 3 else others)})
+
+    fake_trials.run = run
+    assert len(swept(tmp_path, LARGE).records) == 40
+
+
+def test_failures_after_an_earlier_run_do_not_stop_a_sweep(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    interrupted_after(3, fake_trials)
+    with pytest.raises(KeyboardInterrupt):
+        swept(tmp_path, LARGE)
+    fake_trials.run = lambda trial: record(trial.values, status="failed", error="the server is gone")
+    assert len(swept(tmp_path, LARGE, name="Strategy-1", resume=True).records) == 40
+
+
+def test_limits_that_all_trials_exceed_stop_a_sweep(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    fake_trials.run = lambda trial: record(trial.values, status="memory", error=f"it needed {trial.number} MB")
+    with pytest.raises(HopelessSweepError, match="they needed more than --memory allows"):
+        swept(tmp_path, LARGE, jobs=1)
+    assert len(stored(tmp_path)) == 11  # the next one starts before the results of one are looked at
+
+
+@OPTUNA
+@pytest.mark.parametrize("kind", ["random", "optuna"])
+def test_a_finished_search_is_extended(fake_trials: FakeTrials, tmp_path: Path, kind: str) -> None:
+    options: dict[str, Any] = {"search": kind, "jobs": 1, "name": "mine"}
+    space = {"x": range(30), "y": Interval(0.0, 1.0)}
+    swept(tmp_path, space, trials=8, **options)
+    before = stored(tmp_path, "mine")
+    fake_trials.trials.clear()
+    sweep = swept(tmp_path, space, trials=20, resume=True, **options)
+    assert [each.number for each in fake_trials.trials] == list(range(9, 21))
+    after = stored(tmp_path, "mine")
+    assert {number: after[number] for number in before} == before
+    assert len({(each.parameters["x"], each.parameters["y"]) for each in after.values()}) == 20
+    assert (sweep.status, sweep.database.sweep("mine").record.settings["trials"]) == ("complete", 20)
+    with pytest.raises(ChangedSweepError, match="trials was 20 and is now 8"):
+        swept(tmp_path, space, trials=8, resume=True, **options)
+    if kind == "random":
+        at_once = swept(tmp_path, space, **{**options, "trials": 20, "name": "at-once"})
+        assert [each.parameters for each in at_once.records.values()] == [each.parameters for each in after.values()]
+
+
+def test_the_windows_of_a_walk_forward_sweep_are_not_extended(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"search": "random", "walk_forward": "train=12M,test=6M", "name": "mine"}
+    swept(tmp_path, {"x": range(30)}, trials=3, **options)
+    with pytest.raises(ChangedSweepError, match="trials was 3 and is now 5"):
+        swept(tmp_path, {"x": range(30)}, trials=5, resume=True, **options)
+
+
 def test_a_record_without_the_values_of_its_trial_gets_them(fake_trials: FakeTrials, tmp_path: Path) -> None:
     """A trial that crashed, or whose parameters look like keys, leaves others; the search has to know its values."""
     fake_trials.run = lambda trial: record({"api_token": "[hidden]"}, status="crashed")
@@ -285,6 +382,27 @@ def test_a_sweep_runs_in_one_process_at_a_time(fake_trials: FakeTrials, tmp_path
         assert swept(tmp_path, {"x": 1}).name == "Strategy-2"
     assert swept(tmp_path, {"x": 1}, name="mine").status == "complete"
     assert [each.name for each in tmp_path.iterdir() if "running" in each.name] == []
+
+
+def test_a_sweep_that_cannot_be_locked_has_not_begun(fake_trials: FakeTrials, tmp_path: Path) -> None:
+    (tmp_path / "folder.duckdb").write_text("")
+    with pytest.raises(StoreWriteError, match=r"folder.*for the results cannot be created .*--results"):
+        swept(tmp_path, results=tmp_path / "folder.duckdb" / "found.duckdb")
+    with sweep_lock(tmp_path / "found.duckdb", "mine"):
+        (lock,) = tmp_path.glob("*.running")
+    lock.mkdir()
+    with pytest.raises(StoreWriteError, match=r"the sweep mine has not begun: Is a directory"):
+        swept(tmp_path, name="mine")
+    lock.rmdir()
+    with mounted_disk(tmp_path / "disk") as disk:
+        (disk / "filler").write_bytes(b"0" * (32 * 2**20))
+        with (
+            pytest.raises(DiskFullError, match=r"the disk is full, and the sweep mine has not begun"),
+            sweep_lock(disk / "found.duckdb", "mine"),
+        ):
+            pass
+        assert [each.name for each in disk.iterdir()] == ["filler"]
+    assert fake_trials.trials == []
 
 
 def test_what_cannot_work_is_refused_before_anything_runs(fake_trials: FakeTrials, tmp_path: Path) -> None:
@@ -363,13 +481,25 @@ def test_records_wait_while_another_program_has_the_results_open(
     assert busy.written == [1, 2, 3]
 
 
-def test_not_too_many_records_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Busy(monkeypatch, 10**6, StoreBusyError("in use"))
+def test_not_too_many_records_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then the sweep waits, but not forever. An interrupted sweep does not wait."""
+    busy = Busy(monkeypatch, 300, StoreBusyError("in use."))
     writer = ResultWriter(tmp_path / "found.duckdb", "mine")
     for number in range(1, 201):
         writer.add([(number, record({}))])
+    assert (busy.calls, busy.written) == (100, [])
+    writer.add([(201, record({}))])
+    assert busy.written == list(range(1, 202))
+    assert caplog.messages == ["in use. Trials are kept in memory until then"]
+    busy.calls = 10**9
+    writer.add([(202, record({}))])
     with pytest.raises(StoreBusyError):
-        writer.add([(201, record({}))])
+        writer.flush(longest_wait=0)
+    monkeypatch.setattr(result_writer, "_LONGEST_WAIT", 0.01)
+    with pytest.raises(StoreBusyError):
+        writer.flush()
 
 
 def test_a_full_disk_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

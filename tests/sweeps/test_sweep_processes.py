@@ -7,14 +7,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from disks import mounted_disk
 from lumibot_duckdb.results.database import ResultsDatabase
 from lumibot_duckdb.sweeps.trials.trial import Trial
 from sweeps.fakes import sharpe_of
 
+HOLDER = """
+import sys, time
+import duckdb
+
+while True:
+    try:
+        held = duckdb.connect(sys.argv[1])
+        break
+    except duckdb.IOException:
+        time.sleep(0.01)
+print("open", flush=True)
+sys.stdin.readline()
+"""
 COMMAND = Path(__file__).with_name("fake_command.py")
 TRIALS = 14
 
@@ -113,6 +128,53 @@ def test_signals_end_a_sweep_with_their_exit_codes(processes: Sweeps) -> None:
         )
         processes.assert_whole(name, stored)
         assert ResultsDatabase(processes.results).sweep(name).status == "interrupted"
+
+
+@pytest.mark.long
+def test_results_that_another_program_keeps_open_for_a_minute(processes: Sweeps) -> None:
+    """There are more trials than may wait in memory; the sweep goes on when the program closes the file."""
+    process = processes.start("mine", trials=500, seconds=0.02)
+    processes.wait_for("mine", 3)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(processes.results)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "open\n"
+    time.sleep(60)
+    assert process.poll() is None
+    holder.communicate("\n")
+    code, out, err = ended(process)
+    assert (code, out.splitlines()[-1]) == (0, "500 trials are there")
+    assert err.count("Trials are kept in memory until then") == 1
+    assert f"is open in process {holder.pid}" in err
+    processes.assert_whole("mine", range(1, 501))
+
+
+@pytest.mark.long
+def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
+    with mounted_disk(tmp_path / "disk") as disk:
+        processes = Sweeps(tmp_path)
+        processes.results = disk / "found.duckdb"
+        process = processes.start("mine", trials=2_000, seconds=0.02)
+        processes.wait_for("mine", 3)
+        fill(disk)
+        code, _, err = ended(process)
+        assert (code, err.count("\n")) == (3, 1), err
+        assert "the disk is full" in err
+        (disk / "filler").unlink()
+        before = processes.stored("mine")
+        assert len(before) >= 3
+        processes.assert_whole("mine", before)
+        code, _, err = ended(processes.start("mine", "--resume", trials=2_000))
+        assert (code, err) == (0, "")
+        processes.assert_whole("mine", range(1, 2_001))
+
+
+def fill(disk: Path) -> None:
+    """Write a file until the disk is full."""
+    with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"0" * 4_096)
 
 
 @pytest.mark.long

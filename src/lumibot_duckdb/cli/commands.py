@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("import", "import_files", "import bars from CSV, Parquet, Feather and Arrow files"),
             Command("migrate", "migrate", "copy Lumibot's caches into the store"),
+            Command("record", "record", "record the bars that a provider streams, as they close"),
         ),
     ),
     (
@@ -70,7 +71,7 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ),
     (
         "trade live",
-        (Command("live", "live", "show what live trading recorded, and check it against the provider"),),
+        (Command("live", "live", "show, check and backtest what live trading recorded"),),
     ),
     (
         "set up",

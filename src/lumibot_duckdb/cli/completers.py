@@ -104,13 +104,26 @@ def setting_keys(**_: Any) -> Iterable[str]:
 def sweeps(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Complete to the sweeps and recorded backtests in the results."""
     with suppress(Exception):
-        from lumibot_duckdb.cli.store import chosen_path
+        from lumibot_duckdb.cli.store import chosen_location
         from lumibot_duckdb.results import ResultsDatabase
+        from lumibot_duckdb.results.location import results_path
+
+        path = results_path(getattr(parsed_args, "results", None), chosen_location(getattr(parsed_args, "store", None)))
+        names: list[str] = ResultsDatabase(path, wait_seconds=_WAIT_SECONDS).sweeps("arrow")["sweep"].to_pylist()
+        return names
+    return ()
+
+
+def live_sessions(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """Complete to the sessions of live trading in the results."""
+    with suppress(Exception):
+        from lumibot_duckdb.cli.store import chosen_path
+        from lumibot_duckdb.results import LiveSessions
         from lumibot_duckdb.results.location import results_path
 
         store = chosen_path(getattr(parsed_args, "store", None), offline=True)
         path = results_path(getattr(parsed_args, "results", None), store)
-        names: list[str] = ResultsDatabase(path, wait_seconds=_WAIT_SECONDS).sweeps("arrow")["sweep"].to_pylist()
+        names: list[str] = LiveSessions(path, wait_seconds=_WAIT_SECONDS).summary()["sweep"].to_pylist()
         return names
     return ()
 

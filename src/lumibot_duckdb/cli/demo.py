@@ -20,7 +20,7 @@ are in a temporary folder, which it removes.
 """
 _EXAMPLES = """\
 examples:
-  lumibot-duckdb demo                          about two minutes
+  lumibot-duckdb demo                          about 75 seconds
   lumibot-duckdb demo --quick                  smaller backtests and 6 trials
   lumibot-duckdb demo --symbols 20 --years 2   Lumibot needs 4 GB of memory for this
   lumibot-duckdb demo --keep my-demo           keep the two stores, and the report of the sweep with them

@@ -23,18 +23,20 @@ from lumibot_duckdb.cli.results_store import add_results, open_results
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lumibot_duckdb.results import ResultsDatabase, StoredSweep, TrialRecord
+    from lumibot_duckdb.results import LiveSessions, ResultsDatabase, StoredSweep, TrialRecord
 
 _DESCRIPTION = """\
-Show the results of sweeps and of backtests that `run --record` has recorded, also while a sweep runs.
+Show the results of sweeps, of backtests that `run --record` has recorded, and of sessions of live trading, also while
+they run.
 
 actions:
-  list                all sweeps and recorded backtests (the default)
-  show NAME           all trials of a sweep; with --trial N, or of a recorded backtest, everything but the equity curve
+  list                all sweeps, recorded backtests and sessions (the default)
+  show NAME           all trials of a sweep; with --trial N, or of a recorded backtest, everything but the equity curve;
+                      of a session its state, orders and fills
   best NAME           the best trials of a sweep, by the statistic that it optimises
   compare A B ...     parameters and statistics side by side: of trials (NAME:NUMBER), or of the best trials of sweeps
   report NAME         write the report of a sweep as an HTML page
-  delete NAME         delete a sweep or a recorded backtest with all its trials; this cannot be undone
+  delete NAME         delete a sweep, a recorded backtest or a session with everything in it; this cannot be undone
 
 Results are in a DuckDB file, by default beside the store; those of a published snapshot or of a read-only folder are in
 Lumibot's cache folder. Any DuckDB client can read the file: see docs/results.md for its tables and views. Times are New
@@ -56,6 +58,7 @@ cannot be used.
 _NAMES = {"list": (0, 0), "show": (1, 1), "best": (1, 1), "compare": (2, None), "report": (1, 1), "delete": (1, 1)}
 """How many names each action takes, at least and at most."""
 _BEST = 10
+_KINDS = {"sweep": "sweep", "run": "recorded backtest", "live": "live session"}
 _PAGE = "html"
 
 
@@ -119,7 +122,7 @@ def _absences() -> Iterator[None]:
 
 
 def _list(results: ResultsDatabase, arguments: argparse.Namespace, form: str) -> None:
-    from lumibot_duckdb.cli.results_output import sweeps_table, write_rows
+    from lumibot_duckdb.cli.results_output import write_rows
 
     rows = results.sweeps("arrow")
     if form != "table":
@@ -127,7 +130,53 @@ def _list(results: ResultsDatabase, arguments: argparse.Namespace, form: str) ->
     elif not len(rows):
         print(f"There are no sweeps and no recorded backtests in {printable(str(results.path))}.")
     else:
-        print(f"{sweeps_table(rows)}\n\nTimes are New York time.")
+        print("\n\n".join([*_listed(results, rows), "Times are New York time."]))
+
+
+def _listed(results: ResultsDatabase, rows: pa.Table) -> Iterator[str]:
+    """Yield a table of sweeps and recorded backtests, and one of sessions of live trading, if there are any."""
+    import pyarrow.compute as pc
+
+    from lumibot_duckdb.cli.results_output import sessions_table, sweeps_table
+
+    is_live = pc.equal(rows["kind"], "live")
+    backtests = rows.filter(pc.invert(is_live))
+    if len(backtests):
+        yield sweeps_table(backtests)
+    if len(backtests) < len(rows):
+        yield sessions_table(_sessions(results).summary())
+
+
+def _sessions(results: ResultsDatabase) -> LiveSessions:
+    from lumibot_duckdb.results import LiveSessions
+
+    return LiveSessions(results.path)
+
+
+def _refuse_session(sweep: StoredSweep, action: str) -> None:
+    """Raise `CommandError` if this is a session of live trading, which has no trials."""
+    if sweep.kind == "live":
+        name = sweep.record.name
+        raise CommandError(
+            f"{name} is a session of live trading, and results {action} is about backtests; results show {name} shows "
+            f"it, and live replay {name} SCRIPT backtests it",
+            exit_code=1,
+        )
+
+
+def _show_session(results: ResultsDatabase, name: str, arguments: argparse.Namespace, form: str) -> None:
+    from lumibot_duckdb.cli.results_output import session_object, session_text, write_rows
+
+    if arguments.trial is not None:
+        raise CommandError(f"{name} is a session of live trading and has no trials: leave out --trial")
+    sessions = _sessions(results)
+    stored, tables = sessions.session(name), sessions.tables(name)
+    if form == "table":
+        print(session_text(stored, tables))
+    elif form == "json" and arguments.output is None:
+        print(json.dumps(session_object(stored, tables), indent=2))
+    else:
+        write_rows(tables["trades"], form, arguments.output)
 
 
 def _show(results: ResultsDatabase, arguments: argparse.Namespace, form: str) -> None:
@@ -135,6 +184,9 @@ def _show(results: ResultsDatabase, arguments: argparse.Namespace, form: str) ->
 
     (name,) = arguments.names
     sweep = results.sweep(name)
+    if sweep.kind == "live":
+        _show_session(results, name, arguments, form)
+        return
     number = arguments.trial or (1 if sweep.kind == "run" else None)
     if number is not None:
         _show_trial(results, name, number, arguments, form)
@@ -162,6 +214,7 @@ def _best(results: ResultsDatabase, arguments: argparse.Namespace, form: str) ->
 
     (name,) = arguments.names
     sweep, parameters = results.sweep(name), differing(results.trials(name, "arrow"))
+    _refuse_session(sweep, "best")
     _print_trials(results.best(name, arguments.number or _BEST, "arrow"), sweep, parameters, arguments, form)
 
 
@@ -208,7 +261,9 @@ def _named_trials(results: ResultsDatabase, names: Iterable[str]) -> Iterable[tu
 
 def _best_trial(results: ResultsDatabase, sweep: str) -> int:
     """Return the number of a sweep's best trial: of a recorded backtest the only one, of a walk-forward all tests."""
-    if results.sweep(sweep).kind == "run":
+    found = results.sweep(sweep)
+    _refuse_session(found, "compare")
+    if found.kind == "run":
         return 1
     best = results.best(sweep, 1, "arrow").select(["number", "phase"]).to_pylist()
     if not best:
@@ -221,7 +276,9 @@ def _report(results: ResultsDatabase, arguments: argparse.Namespace, form: str) 
     from lumibot_duckdb.sweeps.report import default_report_path, report_page, stored_report
 
     (name,) = arguments.names
-    if results.sweep(name).kind == "run":
+    sweep = results.sweep(name)
+    _refuse_session(sweep, "report")
+    if sweep.kind == "run":
         raise CommandError(f"{name} is a recorded backtest, and reports are about sweeps; results show {name} shows it")
     file = arguments.output or default_report_path(results.path, name)
     check_page_file(file)
@@ -234,13 +291,14 @@ def _report(results: ResultsDatabase, arguments: argparse.Namespace, form: str) 
 def _delete(results: ResultsDatabase, arguments: argparse.Namespace, form: str) -> None:
     (name,) = arguments.names
     found = results.sweep(name)
-    what = f"the {'recorded backtest' if found.kind == 'run' else 'sweep'} {printable(name)}"
+    what = f"the {_KINDS[found.kind]} {printable(name)}"
     trials = len(results.records(name))
     if found.kind == "sweep":
         what += f" with {count(trials, 'trial')}"
     if not arguments.dry_run:
         if found.status == "running":
-            print("It has not ended; if it still runs, its next trials will fail to be stored.", file=sys.stderr)
+            rows = "rows" if found.kind == "live" else "trials"
+            print(f"It has not ended; if it still runs, its next {rows} will fail to be stored.", file=sys.stderr)
         confirm(f"Delete {what}?", arguments)
         with one_change("the results are"):
             results.delete(name)

@@ -19,7 +19,7 @@ from lumibot_duckdb.results.tables import PARAMETER
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lumibot_duckdb.results import StoredSweep, TrialRecord
+    from lumibot_duckdb.results import StoredSession, StoredSweep, TrialRecord
 
 TABLE_ROWS = 1_000
 _SHOWN = ("total_return", "cagr", "sharpe", "max_drawdown", "closed_trades")
@@ -68,6 +68,79 @@ def sweeps_table(rows: pa.Table) -> str:
         for row in rows.to_pylist()
     ]
     return table(header, cells, [name in ("trials", "not complete", "best") for name in header], terminal_width())
+
+
+def sessions_table(rows: pa.Table) -> str:
+    """Return all sessions of live trading, with what they have recorded and when they did so last."""
+    header = ["live session", "status", "strategy", "orders", "fills", "value", "started", "last update"]
+    cells = [
+        [
+            row["sweep"],
+            row["status"],
+            row["strategy"],
+            f"{row['orders']:,}",
+            f"{row['fills']:,}",
+            "" if row["last_value"] is None else f"{row['last_value']:,.2f}",
+            moment_text(row["started"]),
+            moment_text(row["updated"]),
+        ]
+        for row in rows.to_pylist()
+    ]
+    return table(header, cells, [name in ("orders", "fills", "value") for name in header], terminal_width())
+
+
+def session_text(session: StoredSession, tables: Mapping[str, pa.Table]) -> str:
+    """Return what is stored of a session of live trading, without its requests."""
+    record = session.record
+    values = [value for value in tables["equity"]["value"].to_pylist() if value is not None]
+    facts = [
+        ("session", f"{printable(record.name)} of {printable(record.strategy)}"),
+        ("status", session.status),
+        ("started", moment_text(record.started)),
+        ("last update", moment_text(session.updated)),
+        ("broker", str(record.settings.get("broker", ""))),
+        ("script", record.script or ""),
+        ("store", record.store or ""),
+        ("requests", f"{len(tables['live_requests']):,}"),
+        ("orders", f"{len(tables['live_orders']):,}"),
+        ("value", f"{values[0]:,.2f} at the beginning, {values[-1]:,.2f} now" if values else ""),
+        ("lost", f"{session.lost:,} rows could not be kept" if session.lost else ""),
+        ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
+    ]
+    known = [(name, printable(text)) for name, text in facts if text]
+    width = max(len(name) for name, _ in known)
+    sections = ["\n".join(f"{name.ljust(width)}  {text}" for name, text in known)]
+    parameters: Mapping[str, Any] = record.settings.get("parameters", {})
+    sections.append(_section("parameters", [(name, _text(each)) for name, each in parameters.items()]))
+    if len(tables["trades"]):
+        sections.append(_trades(tables["trades"].drop_columns(["order_id"])))
+    return "\n\n".join(section for section in sections if section)
+
+
+def session_object(session: StoredSession, tables: Mapping[str, pa.Table]) -> dict[str, Any]:
+    """Return what is stored of a session of live trading as an object for JSON, without requests and values."""
+    record = session.record
+    return {
+        "session": record.name,
+        "strategy": record.strategy,
+        "script": record.script,
+        "status": session.status,
+        "started": record.started.isoformat(),
+        "updated": session.updated.isoformat(),
+        "ended": session.ended and session.ended.isoformat(),
+        "settings": dict(record.settings),
+        "store": record.store,
+        "versions": dict(record.versions),
+        "requests": len(tables["live_requests"]),
+        "lost": session.lost,
+        "orders": _rows(tables["live_orders"]),
+        "trades": _rows(tables["trades"]),
+    }
+
+
+def _rows(rows: pa.Table) -> list[dict[str, Any]]:
+    plain: list[dict[str, Any]] = json.loads(json.dumps(rows.to_pylist(), default=str))
+    return plain
 
 
 def sweep_line(sweep: StoredSweep) -> str:

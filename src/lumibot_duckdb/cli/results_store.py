@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.errors import CommandError
-from lumibot_duckdb.cli.store import chosen_path
+from lumibot_duckdb.cli.store import chosen_location
 
 if TYPE_CHECKING:
     from lumibot_duckdb.results import ResultsDatabase
@@ -28,7 +28,8 @@ def open_results(arguments: argparse.Namespace, script: Path | None = None) -> R
 
     try:
         check_environment()
-        store = None if arguments.results is not None else chosen_path(arguments.store, script)
+        # Not the path: a published snapshot would be downloaded to find it.
+        store = None if arguments.results is not None else chosen_location(arguments.store, script)
         return ResultsDatabase(results_path(arguments.results, store))
     except ValueError as error:
         raise CommandError(str(error)) from None

@@ -99,8 +99,8 @@ def _recorder(
         if given:
             raise CommandError(f"{given[0]} is for run --record")
         return None
-    from lumibot_duckdb.results.database import check_name
     from lumibot_duckdb.results.errors import InvalidResultError
+    from lumibot_duckdb.results.names import check_name
     from lumibot_duckdb.sweeps.run_recording import RunRecorder
 
     results = open_results(arguments, file)

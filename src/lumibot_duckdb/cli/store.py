@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,16 @@ if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
 
+def chosen_location(store: str | None, script: Path | None = None) -> str | None:
+    """Return where `--store` or the settings say that the store is, as it is written there; None if they do not."""
+    from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
+
+    if store == "":
+        raise CommandError("--store is empty: name a folder, or a file whose name ends in .duckdb")
+    with _refusals():
+        return store or settings(script).get(ENVIRONMENT_VARIABLE) or None
+
+
 def chosen_path(store: str | None, script: Path | None = None, *, offline: bool = False) -> Path:
     """Return the absolute path of the store that `--store` names. A published snapshot is downloaded first.
 
@@ -19,15 +31,19 @@ def chosen_path(store: str | None, script: Path | None = None, *, offline: bool 
     finds a snapshot only if it is on this machine.
     """
     from lumibot_duckdb.publishing.opening import opened_store
-    from lumibot_duckdb.storage.errors import StorageError
-    from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE
 
-    if store == "":
-        raise CommandError("--store is empty: name a folder, or a file whose name ends in .duckdb")
+    location = chosen_location(store, script)
+    with _refusals():
+        return opened_store(location, environment=settings(script), offline=offline).absolute()
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn errors about the place of a store into those of the command."""
+    from lumibot_duckdb.storage.errors import StorageError
+
     try:
-        environment = settings(script)
-        location = store or environment.get(ENVIRONMENT_VARIABLE) or None
-        return opened_store(location, environment=environment, offline=offline).absolute()
+        yield
     except StorageError:
         raise
     except ValueError as error:

@@ -33,7 +33,8 @@ sweep began. Bars that are missing are downloaded before, by a first trial.
 
 Results are rows of a DuckDB file beside the store, which `lumibot-duckdb results` reads, also while the sweep runs.
 Ctrl-C lets the running trials finish and keeps everything; the same command with --resume continues. A second Ctrl-C
-stops at once. The script's own arguments come after --.
+stops at once. A search of --random or --optuna can also be resumed with a larger number, after its end, too. The
+script's own arguments come after --.
 """
 _EXAMPLES = """\
 examples:
@@ -46,9 +47,9 @@ examples:
     --address tcp://10.0.0.1:8786 --results research.duckdb
   lumibot-duckdb sweep my_strategy.py --set fast=5:50:5 --objective calmar --timeout 600 --memory 2GB --dry-run
 
-exit codes: 0 success; 1 no trial was completed, the script cannot be backtested, the sweep runs already, or the cluster
-fails; 2 wrong usage; 3 the store or the results file cannot be used, or the disk is full; 130 interrupted (129 by
-SIGHUP, 143 by SIGTERM).
+exit codes: 0 success; 1 no trial was completed, the first ten failed alike, the script cannot be backtested, the sweep
+runs already, or the cluster fails; 2 wrong usage; 3 the store or the results file cannot be used, or the disk is full;
+130 interrupted (129 by SIGHUP, 143 by SIGTERM).
 """
 
 
@@ -147,6 +148,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="continue the sweep of that name; trials that are stored do not run again"
     )
     add("--retry-failed", action="store_true", help="with --resume, run failed trials again")
+    add("--keep-going", action="store_true", help="go on if the first ten trials all fail with the same error")
     add("--dry-run", action="store_true", help="show what would run, without running a trial")
 
 
@@ -207,6 +209,7 @@ def _sweep(plan: SweepPlan, arguments: argparse.Namespace) -> int:
             plan,
             resume=arguments.resume,
             retry_failed=arguments.retry_failed,
+            keep_going=arguments.keep_going,
             open_executor=engine.open_executor,
             on_begin=lambda run: print(beginning(plan, run), flush=True),
         )
@@ -283,7 +286,13 @@ def _refusals() -> Iterator[None]:
     from lumibot_duckdb.results import ResultsNotFoundError, SweepExistsError, SweepNotFoundError
     from lumibot_duckdb.results.errors import InvalidResultError
     from lumibot_duckdb.sweeps.engines.errors import EngineError
-    from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError, TargetError, UnknownParameterError
+    from lumibot_duckdb.sweeps.errors import (
+        HopelessSweepError,
+        SweepError,
+        SweepRunningError,
+        TargetError,
+        UnknownParameterError,
+    )
     from lumibot_duckdb.sweeps.search.errors import SearchError
 
     of_names = (SweepExistsError, SweepNotFoundError, ResultsNotFoundError)
@@ -296,5 +305,5 @@ def _refusals() -> Iterator[None]:
             print(error.details, file=sys.stderr)
         raise CommandError(str(error), exit_code=1) from None
     except SweepError as error:
-        is_failure = isinstance(error, (SweepRunningError, EngineError))
+        is_failure = isinstance(error, (SweepRunningError, HopelessSweepError, EngineError))
         raise CommandError(str(error), exit_code=1 if is_failure else 2) from None

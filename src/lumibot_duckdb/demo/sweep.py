@@ -42,7 +42,7 @@ def run_sweep(job: Path, store: Path, parameters: Mapping[str, Sequence[int]]) -
         objective=Objective.of("sharpe"),
         name=SWEEP_NAME,
     )
-    return run_plan(plan)
+    return run_plan(plan, keep_going=True)
 
 
 def best_trials(sweep: Sweep) -> str:

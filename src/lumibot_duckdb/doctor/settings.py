@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lumibot_duckdb.doctor.check import FAILED, OK, WARNING, Check
+from lumibot_duckdb.live.warm_up.choice import VARIABLE as LIVE_WARM_UP
+from lumibot_duckdb.live.warm_up.choice import chosen_warm_up
 from lumibot_duckdb.sources.own_bars.storing import STORE_FRAMES, source_to_store_under
 from lumibot_duckdb.sources.registry import SOURCES
 from lumibot_duckdb.sources.shared.environment import flag
@@ -51,6 +53,10 @@ def _engine(variable: str, environment: Mapping[str, str]) -> None:
     check_environment({variable: environment[variable]})
 
 
+def _warm_up(variable: str, environment: Mapping[str, str]) -> None:
+    chosen_warm_up(None, environment)
+
+
 def _snapshots(variable: str, environment: Mapping[str, str]) -> None:
     snapshots.snapshot_settings({variable: environment[variable]})
 
@@ -62,6 +68,7 @@ SETTINGS = (
     Setting("LUMIBOT_DUCKDB_STRICT", "false", flag),
     Setting(LOG_STATS, "true", flag),
     Setting(STORE_FRAMES, "not stored", source_to_store_under),
+    Setting(LIVE_WARM_UP, "auto", _warm_up),
     Setting("LUMIBOT_DUCKDB_DEBUG", "false"),
     Setting(THREADS_VARIABLE, str(DEFAULT_THREADS), _engine),
     Setting(MEMORY_LIMIT_VARIABLE, DEFAULT_MEMORY_LIMIT, _engine),

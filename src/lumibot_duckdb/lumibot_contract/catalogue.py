@@ -21,6 +21,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "indicators": ("indicators",),
     "frame_record": ("frame_record",),
     "comparison": ("run_recording",),
+    "live_session": ("live_session",),
     "sweeps": ("run_recording", "sweeps"),
     "live_reads": ("live_reads",),
     "stored_provider": ("stored_provider",),

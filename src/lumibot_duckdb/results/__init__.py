@@ -13,16 +13,23 @@ if TYPE_CHECKING:
     from lumibot_duckdb.results.errors import (
         NotResultsError,
         ResultsNotFoundError,
+        SessionNotFoundError,
         SweepExistsError,
         SweepNotFoundError,
         TrialNotFoundError,
     )
+    from lumibot_duckdb.results.live_records import LiveSessionRecord, StoredSession
+    from lumibot_duckdb.results.live_sessions import LiveSessions
     from lumibot_duckdb.results.records import SweepRecord, TrialRecord
 
 _MODULE_OF = {
+    "LiveSessionRecord": "live_records",
+    "LiveSessions": "live_sessions",
     "NotResultsError": "errors",
     "ResultsDatabase": "database",
     "ResultsNotFoundError": "errors",
+    "SessionNotFoundError": "errors",
+    "StoredSession": "live_records",
     "StoredSweep": "database",
     "SweepExistsError": "errors",
     "SweepNotFoundError": "errors",
@@ -32,9 +39,13 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "LiveSessionRecord",
+    "LiveSessions",
     "NotResultsError",
     "ResultsDatabase",
     "ResultsNotFoundError",
+    "SessionNotFoundError",
+    "StoredSession",
     "StoredSweep",
     "SweepExistsError",
     "SweepNotFoundError",

@@ -20,9 +20,11 @@ from lumibot_duckdb.results.errors import (
     SweepNotFoundError,
     TrialNotFoundError,
 )
+from lumibot_duckdb.results.live_records import LIVE_TABLES
 from lumibot_duckdb.results.location import results_path
+from lumibot_duckdb.results.names import check_name
 from lumibot_duckdb.results.records import SweepRecord, TrialRecord
-from lumibot_duckdb.results.results_file import ResultsFile
+from lumibot_duckdb.results.results_file import ResultsFile, insert_rows
 from lumibot_duckdb.results.tables import Format, in_format, matrix, with_parameters
 from lumibot_duckdb.results.trial_rows import (
     CURVES,
@@ -41,11 +43,10 @@ from lumibot_duckdb.storage.times import aware_utc, naive_utc
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["sweep", "run"]
+Kind = Literal["sweep", "run", "live"]
 SweepStatus = Literal["running", "complete", "interrupted", "failed"]
 
-_LONGEST_NAME = 200
-_TABLES = ("sweeps", "trials", *CURVES)
+_TABLES = ("sweeps", "trials", *CURVES, "live_sessions", *(name for name in LIVE_TABLES if name not in CURVES))
 _TRIALS = ", ".join(f'"{name}"' for name in TRIALS_SCHEMA.names if name != "sweep")
 
 
@@ -55,7 +56,7 @@ class StoredSweep:
 
     Attributes:
         record: What was stored when it began.
-        kind: "sweep", or "run" for a single backtest.
+        kind: "sweep", "run" for a single backtest, or "live" for a session of live trading.
         status: "running" (also after its process was killed), "complete", "interrupted" or "failed".
         ended: When it ended, in UTC; None while it runs.
     """
@@ -153,8 +154,16 @@ class ResultsDatabase:
                 rows = trial_rows(sweep, new.items())
             _insert_trials(cursor, sweep, rows, new.items())
 
+    def resume_sweep(self, record: SweepRecord) -> None:
+        """Store that a sweep runs again, with the settings of the record: a search may have more trials than before."""
+        settings = sweep_row(record, "sweep")["settings"]
+        with self._file.write() as cursor:
+            self._require(cursor, record.name)
+            update = "UPDATE {db}.sweeps SET status = 'running', ended = NULL, settings = ? WHERE sweep = ?"
+            cursor.execute(update, [settings, record.name])
+
     def finish_sweep(self, sweep: str, status: SweepStatus = "complete") -> None:
-        """Store how a sweep ended; "running" if it is resumed."""
+        """Store how a sweep ended."""
         if status not in get_args(SweepStatus):
             raise InvalidResultError(
                 f"{status!r} is not how a sweep ends; use one of {', '.join(get_args(SweepStatus))}"
@@ -334,16 +343,6 @@ class ResultsDatabase:
         raise SweepNotFoundError(f"there is no sweep {sweep} in {self.path}; {there}")
 
 
-def check_name(name: str) -> None:
-    """Raise `InvalidResultError` unless a sweep can have this name."""
-    usable = bool(name) and name == name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME
-    if not usable or name.startswith("-"):
-        raise InvalidResultError(
-            f"{name!r} cannot be the name of a sweep: use up to {_LONGEST_NAME} printable characters, with no space at "
-            "either end and no hyphen at the beginning"
-        )
-
-
 def _replace_failed(cursor: StoreCursor, sweep: str, numbers: list[int]) -> set[int]:
     """Delete those trials that did not complete; return the numbers of those that did."""
     query = "SELECT number, status FROM {db}.trials WHERE sweep = ? AND number IN (SELECT unnest(?))"
@@ -357,16 +356,9 @@ def _replace_failed(cursor: StoreCursor, sweep: str, numbers: list[int]) -> set[
 
 
 def _insert_trials(cursor: StoreCursor, sweep: str, rows: pa.Table, trials: Collection[NumberedRecord]) -> None:
-    _insert(cursor, "trials", rows)
+    insert_rows(cursor, "trials", rows)
     for curve in CURVES:
-        _insert(cursor, curve, curve_rows(curve, sweep, trials))
-
-
-def _insert(cursor: StoreCursor, table: str, rows: pa.Table | None) -> None:
-    if rows is not None and len(rows):
-        cursor.register("new_rows", rows)
-        cursor.execute(f"INSERT INTO {{db}}.{table} BY NAME FROM new_rows")
-        cursor.unregister("new_rows")
+        insert_rows(cursor, curve, curve_rows(curve, sweep, trials))
 
 
 def _curve(cursor: StoreCursor, curve: str, sweep: str, numbers: Sequence[int] | None) -> pa.Table:

@@ -21,6 +21,10 @@ class SweepNotFoundError(StorageError, LookupError):
     """The results have no sweep of that name."""
 
 
+class SessionNotFoundError(StorageError, LookupError):
+    """The results have no session of live trading of that name."""
+
+
 class TrialNotFoundError(StorageError, LookupError):
     """The sweep has no trial of that number."""
 

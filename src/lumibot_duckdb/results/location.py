@@ -10,9 +10,10 @@ from lumibot_duckdb.storage.location import (
     ENVIRONMENT_VARIABLE,
     check_file,
     default_path,
+    ensure_folder,
     store_path,
 )
-from lumibot_duckdb.storage.published.targets import is_published
+from lumibot_duckdb.storage.published.targets import is_published, objects_at
 
 _SUFFIX = ".duckdb"
 
@@ -22,9 +23,9 @@ def results_path(results: str | os.PathLike[str] | None = None, store: str | os.
 
     Parameters:
         results: A file whose name ends in .duckdb. By default `<name>-results.duckdb` beside the store. If the store
-            is a published snapshot, or its folder cannot be written to, it is `lumibot-results.duckdb` in the folder
-            of the default store.
-        store: The store, if there is no `results`: as for `DuckDBDataStorage`.
+            is a published snapshot, also one with an overlay, or its folder cannot be written to, it is
+            `lumibot-results.duckdb` in the folder of the default store.
+        store: The store, if there is no `results`: as for `DuckDBDataStorage`. A snapshot is not downloaded.
 
     Raises ValueError if results cannot be stored there.
 
@@ -44,12 +45,20 @@ def results_path(results: str | os.PathLike[str] | None = None, store: str | os.
     return path
 
 
+def ensure_results_folder(path: Path) -> None:
+    """Create the folder of a results database; raise `StoreWriteError` with a remedy if that fails."""
+    ensure_folder(path, "the results", "--results, results=...")
+
+
 def _is_snapshot(store: str | os.PathLike[str] | None) -> bool:
     """Return whether a store is a published snapshot, whose file is in a cache that is emptied from time to time."""
     given = os.environ.get(ENVIRONMENT_VARIABLE) if store is None else os.fspath(store)
     if not given:
         return False
-    return is_published(given) or snapshot_at(Path(os.path.realpath(store_path(given)))) is not None
+    if is_published(given):
+        objects_at(given)  # raises ValueError for an unusable URL
+        return True
+    return snapshot_at(Path(os.path.realpath(store_path(given)))) is not None
 
 
 def _can_have_files_beside(store: Path) -> bool:

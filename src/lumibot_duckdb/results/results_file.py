@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from lumibot_duckdb.results import schema
 from lumibot_duckdb.results.errors import NotResultsError, ResultsNotFoundError
+from lumibot_duckdb.results.location import ensure_results_folder
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.connection.duckdb_errors import HeldElsewhereError
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreBusyError, StoreDamagedError
-from lumibot_duckdb.storage.location import ensure_folder
 
 _REMEDY = "Restore a copy of the file, or move it away, and the next sweep begins a new one"
 
@@ -41,7 +42,7 @@ class ResultsFile:
     @contextmanager
     def write(self) -> Iterator[StoreCursor]:
         """Yield a cursor for one transaction. Creates the file if there is none."""
-        ensure_folder(self.path)
+        ensure_results_folder(self.path)
         with self._opened(), self._connection.write(self._wait_seconds) as cursor:
             schema.migrate(cursor)
             yield cursor
@@ -83,3 +84,11 @@ class ResultsFile:
             raise StoreBusyError(f"{held.cause()}. Close it there and try again") from error
         finally:
             self._connection.close()
+
+
+def insert_rows(cursor: StoreCursor, table: str, rows: pa.Table | None) -> None:
+    """Append rows to a table, by the names of their columns."""
+    if rows is not None and len(rows):
+        cursor.register("new_rows", rows)
+        cursor.execute(f"INSERT INTO {{db}}.{table} BY NAME FROM new_rows")
+        cursor.unregister("new_rows")

@@ -78,10 +78,15 @@ def curve_rows(curve: str, sweep: str, trials: Iterable[NumberedRecord]) -> pa.T
     for number, record in trials:
         table: pa.Table | None = getattr(record, curve)
         if table is not None and len(table):
-            keys = [pa.repeat(pa.scalar(sweep), len(table)), pa.repeat(pa.scalar(number, pa.int32()), len(table))]
-            naive = _naive(_checked(table, CURVES[curve], f"{curve} of trial {number}"))
-            found.append(pa.table([*keys, *naive.columns], ["sweep", "number", *naive.column_names]))
+            found.append(keyed(table, CURVES[curve], sweep, number, f"{curve} of trial {number}"))
     return pa.concat_tables(found) if found else None
+
+
+def keyed(table: pa.Table, schema: pa.Schema, sweep: str, number: int, what: str = "rows of a session") -> pa.Table:
+    """Return rows as they are stored: of a schema, with the trial that they belong to, and with naive times."""
+    keys = [pa.repeat(pa.scalar(sweep), len(table)), pa.repeat(pa.scalar(number, pa.int32()), len(table))]
+    naive = _naive(_checked(table, schema, what))
+    return pa.table([*keys, *naive.columns], ["sweep", "number", *naive.column_names])
 
 
 def record_of_row(row: Mapping[str, Any], curves: Mapping[str, pa.Table] | None = None) -> TrialRecord:

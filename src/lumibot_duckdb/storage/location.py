@@ -91,18 +91,21 @@ def check_file(path: Path) -> None:
         raise ValueError(f"{real} is not a regular file, so it cannot be a store; choose another path")
 
 
-def ensure_folder(path: Path) -> None:
-    """Create the folder of a store file; raise `StoreWriteError` with a remedy if that fails."""
+def ensure_folder(
+    path: Path, what: str = "the store", option: str = f"--store, cache_dir=... or {ENVIRONMENT_VARIABLE}"
+) -> None:
+    """Create the folder of a file; raise `StoreWriteError` with a remedy if that fails.
+
+    The message says `what` the file is, and which `option` chooses another one.
+    """
     folder = path.parent
-    hint = f"make it writable, or choose another place (--store, cache_dir=... or {ENVIRONMENT_VARIABLE})"
+    hint = f"make it writable, or choose another place ({option})"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreWriteError(
-            f"the folder {folder} for the store cannot be created ({error.strerror}); {hint}"
-        ) from error
+        raise StoreWriteError(f"the folder {folder} for {what} cannot be created ({error.strerror}); {hint}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreWriteError(f"the folder {folder} for the store is not writable; {hint}")
+        raise StoreWriteError(f"the folder {folder} for {what} is not writable; {hint}")
 
 
 def lumibot_cache_folder() -> Path:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.versions import versions_of_run
 from lumibot_duckdb.results.database import ResultsDatabase
-from lumibot_duckdb.results.database import check_name as check_usable
 from lumibot_duckdb.results.errors import SweepExistsError
+from lumibot_duckdb.results.names import check_name as check_usable
 from lumibot_duckdb.results.records import SweepRecord, TrialRecord
 from lumibot_duckdb.sweeps.errors import SweepError, SweepRunningError
 from lumibot_duckdb.sweeps.examination import Examination
@@ -79,7 +79,8 @@ def begun(plan: SweepPlan, examination: Examination, *, resume: bool) -> Iterato
             return
         earlier = database.sweep(name).record
         check_unchanged(earlier, record)
-        yield Begun(database, earlier, database.records(name), is_resumed=True)
+        extended = {**earlier.settings, "trials": record.settings["trials"]}
+        yield Begun(database, replace(earlier, settings=extended), database.records(name), is_resumed=True)
 
 
 def _taken_name(stack: ExitStack, plan: SweepPlan, database: ResultsDatabase, *, resume: bool) -> str:

@@ -22,8 +22,16 @@ class TargetError(SweepError):
         return str(self.args[0])
 
 
+class TargetKilledError(TargetError):
+    """The script was killed before its backtest."""
+
+
 class UnknownParameterError(TargetError):
     """A trial sets a parameter that the strategy does not have."""
+
+
+class HopelessSweepError(SweepError):
+    """The first trials of a sweep all failed with the same error, so it was stopped. They are stored."""
 
 
 class SweepRunningError(SweepError):

@@ -20,12 +20,15 @@ _WAIT = 1.0
 _BUSY_PAUSE = 5.0
 _MOST_KEPT = 200
 """Records that wait in memory at most. A record of minutes over years has megabytes."""
+_LONGEST_WAIT = 3_600.0
+"""Seconds after which a sweep gives up that cannot write, because another program keeps the file open."""
 
 
 class ResultWriter:
     """Writes the records of a sweep.
 
-    A sweep of hours shall not end because somebody looks at its results, so records wait while the file is busy.
+    A sweep of hours shall not end because somebody looks at its results, so records wait while the file is busy, and
+    then the sweep does.
     """
 
     def __init__(self, results: Path, sweep: str) -> None:
@@ -37,7 +40,10 @@ class ResultWriter:
         self._is_busy = False
 
     def add(self, records: Sequence[NumberedRecord] = ()) -> None:
-        """Take records, and write those that wait if it is time to. Raises `StoreBusyError` if too many wait."""
+        """Take records, and write those that wait if it is time to.
+
+        If too many wait, this waits, too, so that no further trial is started. Raises `StoreBusyError` after an hour.
+        """
         self._waiting += records
         if len(self._waiting) > _MOST_KEPT:
             self.flush()
@@ -46,14 +52,24 @@ class ResultWriter:
         try:
             self._write(self._soon)
         except StoreBusyError as busy:
-            if not self._is_busy:
-                logger.warning("%s Trials are kept in memory until then", busy)
-            self._is_busy, self._due = True, monotonic() + _BUSY_PAUSE
+            self._report(busy)
+            self._due = monotonic() + _BUSY_PAUSE
 
-    def flush(self) -> None:
-        """Write all records that wait."""
-        if self._waiting:
-            self._write(self._patient)
+    def flush(self, longest_wait: float | None = None) -> None:
+        """Write all records that wait. Raises `StoreBusyError` if that takes longer than some seconds (an hour)."""
+        deadline = monotonic() + (_LONGEST_WAIT if longest_wait is None else longest_wait)
+        while self._waiting:
+            try:
+                self._write(self._patient)
+            except StoreBusyError as busy:
+                if monotonic() >= deadline:
+                    raise
+                self._report(busy)
+
+    def _report(self, busy: StoreBusyError) -> None:
+        if not self._is_busy:
+            logger.warning("%s Trials are kept in memory until then", busy)
+        self._is_busy = True
 
     def _write(self, database: ResultsDatabase) -> None:
         database.add_trials(self._sweep, self._waiting)

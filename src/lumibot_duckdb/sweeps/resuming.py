@@ -10,7 +10,11 @@ from lumibot_duckdb.results.records import SweepRecord
 from lumibot_duckdb.sweeps.errors import SweepError
 
 MAY_CHANGE = frozenset({"jobs", "timeout", "memory", "engine"})
-"""The settings that a resumed sweep may change: they do not decide which results its trials have."""
+"""The settings that a resumed sweep may change: they do not decide which results its trials have.
+
+In addition, a random search or one of Optuna may have more trials than before. Those of a walk-forward sweep may not:
+its tests have used what the searches had found.
+"""
 
 _SHOWN = 60
 _MOST = 4
@@ -37,8 +41,15 @@ def _changes(begun: SweepRecord, now: SweepRecord) -> Iterator[str]:
         yield from _change(name, getattr(begun, name), getattr(now, name))
     for then, today, place in ((begun.space, now.space, "space"), (begun.settings, now.settings, "")):
         for name in dict.fromkeys([*then, *today]):
-            if place or name not in MAY_CHANGE:
+            if place or not _may_change(name, begun, now):
                 yield from _change(f"{place} {name}".strip(), then.get(name), today.get(name))
+
+
+def _may_change(name: str, begun: SweepRecord, now: SweepRecord) -> bool:
+    if name != "trials":
+        return name in MAY_CHANGE
+    then, today = begun.settings.get("trials"), now.settings.get("trials")
+    return then is not None and today is not None and then <= today and now.settings.get("walk_forward") is None
 
 
 def _change(name: str, begun: Any, now: Any) -> Iterator[str]:

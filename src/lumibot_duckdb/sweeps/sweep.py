@@ -187,6 +187,7 @@ def run(
     results: str | os.PathLike[str] | None = None,
     resume: bool = False,
     retry_failed: bool = False,
+    keep_going: bool = False,
     store: str | os.PathLike[str] | None = None,
     artifacts: str | os.PathLike[str] | None = None,
     **arguments: Any,
@@ -225,8 +226,10 @@ def run(
         name: The name of the sweep; by default that of the strategy with a number.
         results: The results file; by default `<name>-results.duckdb` beside the store, or in Lumibot's cache folder if
             the store is a published snapshot or its folder is read-only.
-        resume: Continue the sweep of this name. Trials that are stored do not run again.
+        resume: Continue the sweep of this name. Trials that are stored do not run again. A random search or one of
+            Optuna may have more `trials` than before.
         retry_failed: With `resume`, run failed trials again.
+        keep_going: Go on if the first ten trials all fail with the same error, which otherwise ends the sweep.
         store: The store, or a published snapshot; by default the one of the environment or in Lumibot's cache folder.
         artifacts: A folder for statistics files, plots and logs, which are not written otherwise. Those of a trial are
             in `<name of the sweep>/trial-<number>`.
@@ -238,6 +241,7 @@ def run(
     Raises:
         SearchError: The space, a condition, the objective or the windows are wrong.
         SweepError: The strategy cannot be backtested, has no such parameter, or the sweep was begun differently.
+        HopelessSweepError: The first ten trials all failed with the same error. They are stored.
         SweepExistsError: There is a sweep of this name.
         EngineError: The cluster does not answer, or one of its workers cannot run the sweep.
         KeyboardInterrupt: Ctrl-C was pressed. The message says how to continue.
@@ -250,7 +254,7 @@ def run(
     plan = SweepPlan(
         target=ClassTarget(strategy, backtest, path),
         store=path,
-        results=results_path(results, path),
+        results=results_path(results, store),
         space=Space.of_values(space, where),
         objective=Objective.of(objective, direction),
         search=Search(search, trials, seed, sampler, pruner),
@@ -262,12 +266,16 @@ def run(
         artifacts=None if artifacts is None else Path(artifacts),
     )
 
+    def run_on(open_executor: OpenExecutor, plan: SweepPlan) -> Sweep:
+        return run_plan(
+            plan, resume=resume, retry_failed=retry_failed, keep_going=keep_going, open_executor=open_executor
+        )
+
     if executor is not None:
         given = executor
-        return run_plan(plan, resume=resume, retry_failed=retry_failed, open_executor=lambda _: nullcontext(given))
+        return run_on(lambda _: nullcontext(given), plan)
     with open_engine(engine, address, jobs) as opened:
-        plan = replace(plan, jobs=opened.jobs)
-        return run_plan(plan, resume=resume, retry_failed=retry_failed, open_executor=opened.open_executor)
+        return run_on(opened.open_executor, replace(plan, jobs=opened.jobs))
 
 
 def checked_jobs(jobs: int) -> int:
@@ -282,6 +290,7 @@ def run_plan(
     *,
     resume: bool = False,
     retry_failed: bool = False,
+    keep_going: bool = False,
     open_executor: OpenExecutor = local_executor,
     on_begin: Callable[[SweepRun], None] = lambda run: None,
 ) -> Sweep:
@@ -292,7 +301,7 @@ def run_plan(
     try:
         examination = examine(plan)
         with begun(plan, examination, resume=resume) as beginning:
-            sweep_run = SweepRun(plan, examination, beginning, retry_failed=retry_failed)
+            sweep_run = SweepRun(plan, examination, beginning, retry_failed=retry_failed, keep_going=keep_going)
             on_begin(sweep_run)
             sweep_run.run(open_executor)
     finally:

@@ -19,7 +19,9 @@ from lumibot_duckdb.sweeps.beginning import Begun
 from lumibot_duckdb.sweeps.engines import OpenExecutor
 from lumibot_duckdb.sweeps.engines.cluster import ClusterExecutor
 from lumibot_duckdb.sweeps.engines.cluster_trials import ClusterTrials
+from lumibot_duckdb.sweeps.errors import HopelessSweepError
 from lumibot_duckdb.sweeps.examination import Examination
+from lumibot_duckdb.sweeps.failures import CommonFailure, is_done
 from lumibot_duckdb.sweeps.file_names import file_name
 from lumibot_duckdb.sweeps.plan import SweepPlan
 from lumibot_duckdb.sweeps.result_writer import ResultWriter
@@ -46,7 +48,15 @@ class SweepRun:
         left: How many of them are left to run; None if that is not known.
     """
 
-    def __init__(self, plan: SweepPlan, examination: Examination, begun: Begun, *, retry_failed: bool = False) -> None:
+    def __init__(
+        self,
+        plan: SweepPlan,
+        examination: Examination,
+        begun: Begun,
+        *,
+        retry_failed: bool = False,
+        keep_going: bool = False,
+    ) -> None:
         self.record = begun.record
         self.standing = Standing(plan.objective, tuple(plan.space.parameters))
         self._plan = plan
@@ -60,6 +70,7 @@ class SweepRun:
             values = {name: record.parameters[name] for name in plan.space.parameters}
             self._queue.know(Trial(number, values), record.objective)
         self.standing.add(known.values())
+        self._common_failure = None if keep_going else CommonFailure(known.values())
         self.total = self._queue.total
         self.left = None if self.total is None else max(self.total - len(known), 0)
 
@@ -73,6 +84,7 @@ class SweepRun:
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed. The message says how many trials are stored.
+            HopelessSweepError: the first trials all failed with the same error.
             StorageError: results could not be written.
             TargetError: the target cannot be backtested any more.
         """
@@ -86,17 +98,22 @@ class SweepRun:
             complete = False
         except BaseException:
             with suppress(StorageError):
-                self._writer.flush()
+                self._writer.flush(longest_wait=0)
             with suppress(StorageError):
                 self._database.finish_sweep(self.record.name, "failed")
             raise
-        self._end("complete" if complete else "interrupted")
-        if not complete:
+        if complete:
+            self._end("complete")
+        elif self._is_hopeless:
+            self._end("failed")
+            raise HopelessSweepError(self._hopeless())
+        else:
+            self._end("interrupted")
             raise KeyboardInterrupt(self._kept())
 
     def _store_beginning(self) -> None:
         if self._is_resumed:
-            self._database.finish_sweep(self.record.name, "running")
+            self._database.resume_sweep(self.record)
             return
         if self.downloads:
             first = self._plan.search.new_sampler(self._plan.space, minimize=self._plan.objective.minimize).ask()
@@ -117,12 +134,17 @@ class SweepRun:
             def finished(records: Sequence[NumberedRecord]) -> None:
                 self._writer.add(records)
                 self.standing.add(record for _, record in records)
+                if self._common_failure is not None:
+                    self._common_failure.add(record for _, record in records)
                 progress.advance(len(records))
                 progress.text = str(self.standing)
 
+            def stopping() -> bool:
+                return interrupts.pressed or self._is_hopeless
+
             trials = self._trials_on(executor)
             try:
-                complete = run_queue(self._queue, trials.submit, trials.jobs, finished, lambda: interrupts.pressed)
+                complete = run_queue(self._queue, trials.submit, trials.jobs, finished, stopping)
             except BaseException:
                 trials.close()  # here, because the executor waits for its trials
                 raise
@@ -147,8 +169,23 @@ class SweepRun:
         self._writer.add([(queue.joined_number, joined)])
 
     def _end(self, status: SweepStatus) -> None:
-        self._writer.flush()
+        self._writer.flush(longest_wait=0)  # there is something to write only after Ctrl-C, where nobody wants to wait
         self._database.finish_sweep(self.record.name, status)
+
+    @property
+    def _is_hopeless(self) -> bool:
+        return self._common_failure is not None and self._common_failure.reason is not None
+
+    def _hopeless(self) -> str:
+        assert self._common_failure is not None
+        name = shlex.quote(self.record.name)
+        number = min(self._database.records(self.record.name))
+        return (
+            f"the first {self._common_failure.count} trials all failed with the same error, so the others were not "
+            f"started: {self._common_failure.reason}. For its traceback, run: lumibot-duckdb results show {name} "
+            f"--trial {number} --results {shlex.quote(str(self._plan.results))}. Correct the script and choose another "
+            f"name, or run the other trials all the same: --resume --name {name} --keep-going"
+        )
 
     def _kept(self) -> str:
         done = f"{self.standing.done:,}" + ("" if self.total is None else f" of {self.total:,}")
@@ -198,8 +235,3 @@ def known_trials(stored: Mapping[int, TrialRecord], *, retry_failed: bool) -> di
         for number, record in stored.items()
         if record.phase != "joined" and (not retry_failed or is_done(record) or record.window in tested - {None})
     }
-
-
-def is_done(record: TrialRecord) -> bool:
-    """Return whether a trial has ended as intended, rather than failed."""
-    return record.status in ("complete", "pruned")

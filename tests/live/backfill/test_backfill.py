@@ -87,13 +87,6 @@ def test_an_outage_is_filled_when_it_is_over(
     assert starts(markets)[0] == new_york(2, "10:30")
 
 
-def test_crypto_has_no_closing_time(storage: DuckDBDataStorage, markets: Markets, backfill: Backfill) -> None:
-    recorded(storage, markets, BTC)
-    backfill.round(storage)
-    assert_complete(storage, markets, BTC, between(new_york(1, "00:00"), new_york(2, "11:44")))
-    assert markets.alpaca.asked(BARS) == []
-
-
 def test_series_of_backtests_alone_are_left_alone(
     storage: DuckDBDataStorage, markets: Markets, backfill: Backfill, set_clock: SetClock
 ) -> None:

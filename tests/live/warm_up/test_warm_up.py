@@ -19,6 +19,7 @@ from live.warm_up.brokers import Broker, bars_at, minutes, moment, store
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.live.checking.verified import SeriesKind, Verification, VerifiedKinds
 from lumibot_duckdb.live.warm_up import warm_up as warm_up_module
+from lumibot_duckdb.live.warm_up.choice import WarmUpArgument, WarmUpChoice, chosen_warm_up
 from lumibot_duckdb.live.warm_up.warm_up import WarmUp, warm_up_of
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, SeriesKey, SeriesPin
 from lumibot_duckdb.storage.connection.lock import StoreLock
@@ -80,7 +81,7 @@ def shared_storage(tmp_path_factory: pytest.TempPathFactory) -> DuckDBDataStorag
 NUMBERS = count()
 
 
-@examples(60)
+@examples(40)
 @given(data=st.data())
 def test_every_split_between_store_and_broker_gives_the_brokers_frame(
     shared_storage: DuckDBDataStorage, data: st.DataObject
@@ -111,6 +112,25 @@ def test_every_split_between_store_and_broker_gives_the_brokers_frame(
         assert inside.index.dtype == expected.index.dtype
         assert len(broker.asked) <= 6, number
         assert not warm_up.counts.different
+
+
+@examples(20)
+@given(
+    split_at=st.integers(0, 400), covered=st.integers(20, 380), first=st.integers(0, 200), length=st.integers(20, 200)
+)
+def test_bars_from_before_a_split_never_reach_the_strategy(
+    shared_storage: DuckDBDataStorage, split_at: int, covered: int, first: int, length: int
+) -> None:
+    key = SeriesKey(AssetKey(f"X{next(NUMBERS)}"), "alpaca", "minute", "all")
+    broker = Broker(bars_at(ALL_MINUTES, seed=2))
+    stored = broker.bars.copy()
+    stored.loc[stored.index < moment(split_at), ["open", "high", "low", "close"]] *= 2
+    store(shared_storage, key, stored, minutes(0, covered))
+    warm_up = WarmUp(lambda: shared_storage, always, deadline_seconds=60)
+    with mock.patch.object(clock, "utc_now", return_value=moment(390).to_pydatetime()):
+        for begin in (first, 0):
+            assert_brokers(read(warm_up, broker, begin, begin + length, key), broker, begin, begin + length)
+    assert warm_up.restatements.wait(20)
 
 
 def test_only_the_gaps_are_requested_with_three_bars_beside_them(
@@ -437,25 +457,29 @@ def test_only_verified_series_are_read_from_the_store(
 
 
 @pytest.mark.parametrize(
-    ("argument", "variable", "bars"),
-    [(True, "false", 347), (None, "true", 347), (None, "auto", 0), ("auto", "true", 0), (None, "", 0)],
+    ("argument", "variable", "chosen"),
+    [
+        (True, "false", WarmUpChoice.ON),
+        (None, "true", WarmUpChoice.ON),
+        (None, " Auto ", WarmUpChoice.AUTO),
+        ("auto", "true", WarmUpChoice.AUTO),
+        (False, "true", WarmUpChoice.OFF),
+        (None, "", WarmUpChoice.AUTO),
+    ],
 )
 def test_the_argument_takes_precedence_over_the_variable(
-    storage: DuckDBDataStorage,
-    broker: Broker,
-    set_clock: SetClock,
-    monkeypatch: pytest.MonkeyPatch,
-    argument: bool | None,
-    variable: str,
-    bars: int,
+    argument: WarmUpArgument, variable: str, chosen: WarmUpChoice
 ) -> None:
-    monkeypatch.setenv("LUMIBOT_DUCKDB_LIVE_WARM_UP", variable)
+    assert chosen_warm_up(argument, {"LUMIBOT_DUCKDB_LIVE_WARM_UP": variable}) is chosen
+
+
+def test_all_series_can_be_read_from_the_store(storage: DuckDBDataStorage, broker: Broker, set_clock: SetClock) -> None:
     set_clock(moment(395))
     store(storage, RAW, broker.bars, minutes(0, 350))
-    warm_up = warm_up_of(lambda: storage, storage.path, argument)
+    warm_up = warm_up_of(lambda: storage, storage.path, True)
     assert warm_up is not None
     read(warm_up, broker, 0, 390, RAW)
-    assert warm_up.counts.bars == bars
+    assert warm_up.counts.bars == 347
 
 
 def test_it_can_be_switched_off(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:

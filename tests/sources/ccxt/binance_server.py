@@ -72,12 +72,16 @@ class BinanceServer(LoopbackServer):
             return self._klines(request.query)
         return Answer({"code": -1, "msg": f"no such path: {request.path}"}, 404)
 
+    def candles(self, market: str, interval: str) -> pd.DataFrame:
+        """Return all candles that a market has now."""
+        return self._candles[market, interval]
+
     def _klines(self, query: Mapping[str, str]) -> Answer:
         if query.get("interval") not in INTERVALS:
             return Answer({"code": -1120, "msg": "Invalid interval."}, 400)
         if query.get("symbol") not in self.markets:
             return Answer({"code": -1121, "msg": "Invalid symbol."}, 400)
-        candles = self._candles[query["symbol"], query["interval"]]
+        candles = self.candles(query["symbol"], query["interval"])
         times = pd.DatetimeIndex(candles.index).as_unit("ms").asi8
         limit = min(int(query.get("limit", _USUAL)), _MOST)
         first = int(times.searchsorted(int(query.get("startTime", 0))))

@@ -19,12 +19,12 @@ from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.backtesting import CcxtBacktesting, CcxtBacktestingData
 from lumibot_duckdb.sources.ccxt import client as provider_module
 from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, CandleFile
-from lumibot_duckdb.sources.ccxt.markets import SOURCE, asset_of
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.ccxt.price_rounding import CandleNumbers
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, UnknownMarketError
-from lumibot_duckdb.storage.api import SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import TimeRange
 from parity.ground import silence
 from parity.harness import assert_same_frame
 from sources.ccxt.binance_server import INFO, KLINES, BinanceServer
@@ -411,7 +411,7 @@ def test_todays_candle_that_repeats_an_earlier_one_is_dropped_as_in_lumibot(tmp_
 def test_candles_that_are_imported_during_a_backtest_are_kept_as_they_are(tmp_path: Path) -> None:
     """Lumibot's cache has dropped repeated candles already; those that it has are not looked through again."""
     storage = DuckDBDataStorage(tmp_path)
-    key = SeriesKey(asset_of("BTC/USDT", "binance"), SOURCE, "day")
+    key = series_of("BTC/USDT", "binance", "day")
     file = CandleFile(DownloadedSeries(storage, key), "BTC/USDT", "1d", CandleNumbers("BTC/USDT", exact=False))
     assert file.as_cached == []
     index = pd.date_range("2024-01-01", periods=4, freq="D", tz="UTC")
@@ -432,7 +432,7 @@ def test_candles_that_are_imported_during_a_backtest_are_kept_as_they_are(tmp_pa
 def test_a_dropped_candle_is_neither_in_the_times_nor_in_the_bars_of_a_view(tmp_path: Path) -> None:
     """Today's, which is not stored, either."""
     storage = DuckDBDataStorage(tmp_path)
-    key = SeriesKey(asset_of("BTC/USDT", "binance"), SOURCE, "day")
+    key = series_of("BTC/USDT", "binance", "day")
     file = CandleFile(DownloadedSeries(storage, key), "BTC/USDT", "1d", CandleNumbers("BTC/USDT", exact=False))
     alike = days_until_today(3).assign(open=5.0, high=5.0, low=5.0, close=5.0)
     first, *_, last = alike.index

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lumibot_duckdb.sweeps.errors import TargetError
+from lumibot_duckdb.sweeps.errors import TargetError, TargetKilledError
 from lumibot_duckdb.sweeps.trials import process_safety
 from lumibot_duckdb.sweeps.trials.process_safety import why_not_to_fork
 from lumibot_duckdb.sweeps.trials.running import TrialSettings, close, describe, prepare, run_trial
@@ -44,7 +44,7 @@ def written(folder: Path, text: str, strategy: str | None = None) -> Iterator[Sc
         ("print(1)", "ended without a call of Strategy.backtest or Strategy.run_backtest"),
         ("print('one')\n1 / 0", "failed before its backtest: ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(3)", "failed before its backtest: it ended with exit code 3"),
-        ("import os\nos._exit(4)", "ended with code 4 before its backtest"),
+        ("import os\nos._exit(4)", "ended with code 4, before its backtest"),
         ("x = (", "failed before its backtest: SyntaxError"),
         ("token = 'api_key=abcdef123'\nraise ValueError(token)", r"ValueError: api_key=\[hidden\]"),
     ],
@@ -56,6 +56,19 @@ def test_a_script_without_a_backtest_is_refused(tmp_path: Path, text: str, messa
         assert 'script.py", line 2' in refused.value.details
         assert refused.value.details.endswith("Last lines of the output:\none")
         assert "lumibot_duckdb" not in refused.value.details
+
+
+def test_a_script_that_is_killed_before_its_backtest_is_started_again_for_a_trial(tmp_path: Path) -> None:
+    """The system may kill it while other trials need all the memory."""
+    killed = "import os, signal\nopen('starts', 'a').write('x')\nos.kill(os.getpid(), signal.SIGKILL)"
+    message = "was killed by SIGKILL, which the system sends when memory runs out, before its backtest"
+    with written(tmp_path, killed) as target:
+        with pytest.raises(TargetKilledError, match=message):
+            run_trial(target, Trial(1, {}))
+        assert (tmp_path / "starts").read_text() == "xxx"
+        with pytest.raises(TargetKilledError, match=message):
+            describe(target)
+        assert (tmp_path / "starts").read_text() == "xxxx"
 
 
 def test_a_script_that_does_not_exist_is_refused(tmp_path: Path) -> None:

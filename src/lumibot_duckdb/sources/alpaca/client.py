@@ -17,10 +17,17 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 from alpaca.common.rest import RESTClient
-from alpaca.data.enums import Adjustment, CorporateActionsType
+from alpaca.data.enums import Adjustment, CorporateActionsType, DataFeed
 from alpaca.data.historical import CryptoHistoricalDataClient, OptionHistoricalDataClient, StockHistoricalDataClient
 from alpaca.data.historical.corporate_actions import CorporateActionsClient
-from alpaca.data.requests import CorporateActionsRequest, CryptoBarsRequest, OptionBarsRequest, StockBarsRequest
+from alpaca.data.requests import (
+    CorporateActionsRequest,
+    CryptoBarsRequest,
+    CryptoLatestBarRequest,
+    OptionBarsRequest,
+    StockBarsRequest,
+    StockLatestBarRequest,
+)
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetStatus
@@ -105,6 +112,8 @@ class AlpacaProvider(BarProvider):
         workers: how many requests are sent at a time.
         requests_per_minute: how many requests are sent in a minute at most.
         retry_policy: how requests are repeated.
+        feed: the feed of stock bars ("iex", "sip"). By default Alpaca chooses: all exchanges ("sip") for bars that are
+            at least 15 minutes old, which is what backtests use.
 
     Raises:
         InvalidKeyError: there is no key, or it contains a character that cannot be sent.
@@ -120,6 +129,7 @@ class AlpacaProvider(BarProvider):
         workers: int = 4,
         requests_per_minute: int = REQUESTS_PER_MINUTE,
         retry_policy: RetryPolicy | None = None,
+        feed: str | None = None,
     ) -> None:
         key, secret, token = ((text or "").strip() or None for text in (api_key, secret_key, oauth_token))
         if not (key and secret) and not token:
@@ -137,6 +147,7 @@ class AlpacaProvider(BarProvider):
         self._credentials = {"api_key": key, "secret_key": secret} if by_key else {"oauth_token": token}
         self._paper = paper
         self._workers = workers
+        self._feed = None if feed is None else DataFeed(feed)
         self._limit = AlpacaRateLimit(retry_policy or RetryPolicy())
         self._throttle = Throttle(requests_per_minute)
         self._clients: dict[Any, Any] = {}
@@ -195,12 +206,26 @@ class AlpacaProvider(BarProvider):
             answer = self._client(OptionHistoricalDataClient).get_option_bars(OptionBarsRequest(**query))
         else:
             adjustment = Adjustment(request.adjustment or "raw")
-            stock_query = StockBarsRequest(**query, adjustment=adjustment)
+            stock_query = StockBarsRequest(**query, adjustment=adjustment, feed=self._feed)
             answer = self._client(StockHistoricalDataClient).get_stock_bars(stock_query)
         frame = frame_of_bars(answer.get(request.symbol) or ())
         seconds = pd.DatetimeIndex(frame.index).as_unit("s").asi8
         inside: pd.DataFrame = frame[(seconds >= span.start) & (seconds < span.end)]
         return inside
+
+    def traded_symbols(self, symbols: Sequence[str], asset_type: str) -> set[str]:
+        """Return those of some stocks (or pairs, if `asset_type` is "crypto") of which Alpaca has a latest bar.
+
+        Raises `ProviderError`.
+        """
+        answer: Mapping[str, Any]
+        if asset_type == "crypto":
+            pairs = CryptoLatestBarRequest(symbol_or_symbols=list(symbols))
+            answer = self._call(lambda: self._client(CryptoHistoricalDataClient).get_crypto_latest_bar(pairs))
+        else:
+            stocks = StockLatestBarRequest(symbol_or_symbols=list(symbols), feed=self._feed)
+            answer = self._call(lambda: self._client(StockHistoricalDataClient).get_stock_latest_bar(stocks))
+        return {symbol for symbol, bar in answer.items() if bar}
 
     # -- corporate actions and options -----------------------------------------------------------------------
 

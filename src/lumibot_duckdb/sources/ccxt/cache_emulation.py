@@ -23,7 +23,7 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import CcxtCacheHooks, Period
 from lumibot_duckdb.sources.ccxt.candles_view import CandlesView
 from lumibot_duckdb.sources.ccxt.client import SECONDS, CcxtProvider
-from lumibot_duckdb.sources.ccxt.markets import SOURCE, asset_of
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, CandleNumbers, time_unit
 from lumibot_duckdb.sources.provider import BarRequest
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
@@ -32,7 +32,6 @@ from lumibot_duckdb.storage.api import (
     BarArrays,
     DataStorageInterface,
     EpochSeconds,
-    SeriesKey,
     SeriesPin,
     TimeRange,
 )
@@ -149,7 +148,7 @@ class StoredCandles(CcxtCacheHooks):
 
     def _file(self, symbol: str, timeframe: str) -> CandleFile:
         if (symbol, timeframe) not in self._files:
-            key = SeriesKey(asset_of(symbol, self.exchange_id), SOURCE, TIMEFRAMES[timeframe])
+            key = series_of(symbol, self.exchange_id, TIMEFRAMES[timeframe])
             # Lumibot downloads what follows the last candle, or precedes the first, in each run.
             series = DownloadedSeries(self._storage(), key, as_of=self._as_of, trusts_provisional=False)
             label = f"{symbol} on {self.exchange_id}"

@@ -6,7 +6,7 @@ Rate limits, retries and error messages are in `http.py`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 import ccxt  # type: ignore[import-untyped]
@@ -55,6 +55,11 @@ class CcxtProvider(BarProvider):
         self._limit = RateLimit(retry_policy or RetryPolicy(), self._name)
         self._lock = threading.RLock()
 
+    @property
+    def name(self) -> str:
+        """The exchange's name, for messages."""
+        return self._name
+
     @classmethod
     def of(cls, exchange_id: str) -> CcxtProvider:
         """Return this process's provider for an exchange ("binance", "kraken", …). It sends no request yet.
@@ -98,11 +103,9 @@ class CcxtProvider(BarProvider):
             ProviderUnavailableError: the exchange could not be reached, or every attempt failed.
             ProviderError: the exchange does not have candles of the timeframe, or refused the request.
         """
-        if request.timeframe not in TIMEFRAMES:
-            raise ValueError(f"candles are those of {', '.join(TIMEFRAMES)}, not {request.timeframe!r}")
+        self.check_market(request.symbol, request.timeframe)
         symbol, timeframe = request.symbol, TIMEFRAMES[request.timeframe]
         exchange = self.exchange()
-        self._check(exchange, symbol, timeframe)
         seconds = SECONDS[timeframe]
         page = exchange.feature_value(symbol, "fetchOHLCV", "limit", None) or _DEFAULT_PAGE
 
@@ -118,7 +121,14 @@ class CcxtProvider(BarProvider):
                     bar.advance((response.end - response.start) // seconds)
                     yield response
 
-    def _check(self, exchange: ccxt.Exchange, symbol: str, timeframe: str) -> None:
+    def check_market(self, symbol: str, timeframe: str) -> None:
+        """Raise unless the exchange has candles of a market ("BTC/USDT") in one of `TIMEFRAMES`.
+
+        Raises what `bars` raises.
+        """
+        if timeframe not in TIMEFRAMES:
+            raise ValueError(f"candles are those of {', '.join(TIMEFRAMES)}, not {timeframe!r}")
+        exchange, length = self.exchange(), TIMEFRAMES[timeframe]
         if symbol not in exchange.markets:
             base = symbol.partition("/")[0]
             similar = sorted(market for market in exchange.markets if market.partition("/")[0] == base)
@@ -128,11 +138,21 @@ class CcxtProvider(BarProvider):
                 f"{self._name} has no market {symbol}{others}. Name a market by its base and its quote, e.g. BTC and "
                 "USDT for BTC/USDT."
             )
-        if not exchange.has["fetchOHLCV"] or timeframe not in (exchange.timeframes or {}):
+        if not exchange.has["fetchOHLCV"] or length not in (exchange.timeframes or {}):
             raise ProviderError(
-                f"{self._name} gives no candles of {timeframe} through ccxt: choose another exchange, or another "
-                "timestep."
+                f"{self._name} gives no candles of {length} through ccxt: choose another exchange, or another timestep."
             )
+
+    def time(self) -> float | None:
+        """Return what the exchange's clock shows, in epoch seconds; None if ccxt cannot ask the exchange.
+
+        Raises `ProviderUnavailableError` and `ProviderError`, as `bars` does.
+        """
+        if not self._exchange.has["fetchTime"]:
+            return None
+        with self._lock:
+            shown = self._call(self._exchange.fetch_time)
+        return None if shown is None else shown / 1000
 
     def _call(self, call: Callable[[], Result]) -> Result:
         return call_with_retries(
@@ -170,7 +190,7 @@ def _responses(
         first = min(end, answer[0][0] // 1000 if answer else since + count * seconds)
         if first - since > page * seconds:  # not listed yet, or closed for long
             yield from _response(begun, since, rows, seconds)
-            yield BarResponse(since, first, _frame([]))
+            yield BarResponse(since, first, candle_frame([]))
             begun, rows, pages = first, [], 0
         rows += [row for row in answer if row[0] < end * 1000]
         since = min(end, answer[-1][0] // 1000 + seconds) if answer else first
@@ -185,17 +205,18 @@ def _response(begun: int, since: int, rows: list[list[Any]], seconds: int) -> Ge
     """Yield the candles from `begun` up to the last one, and the empty rest before `since`."""
     if rows:
         reached = min(since, rows[-1][0] // 1000 + seconds)
-        yield BarResponse(begun, reached, _frame(rows))
+        yield BarResponse(begun, reached, candle_frame(rows))
         begun = reached
     if since > begun:
-        yield BarResponse(begun, since, _frame([]))
+        yield BarResponse(begun, since, candle_frame([]))
 
 
 def _start_of(row: list[Any]) -> int:
     return int(row[0])
 
 
-def _frame(rows: list[list[Any]]) -> pd.DataFrame:
+def candle_frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Return candles of ccxt (start in ms, open, high, low, close, volume) as the frame of a response."""
     values = np.array([row[1:6] for row in rows], dtype="float64").reshape(-1, len(COLUMNS))
     times = pd.to_datetime(np.array([row[0] for row in rows], dtype="int64"), unit="ms", utc=True)
     frame = pd.DataFrame(values, index=pd.DatetimeIndex(times, name="datetime"), columns=list(COLUMNS))

@@ -16,7 +16,7 @@ from lumibot.tools.ccxt_data_store import CcxtCacheDB
 from lumibot_duckdb.lumibot_contract.ccxt_hooks import DOWNLOAD
 from lumibot_duckdb.sources.ccxt.cache_emulation import TIMEFRAMES
 from lumibot_duckdb.sources.ccxt.client import COLUMNS, SECONDS
-from lumibot_duckdb.sources.ccxt.markets import SOURCE, asset_of
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.shared.replacing import replaced, without_pauses
 from lumibot_duckdb.sources.shared.stored_answers import StoredAnswers
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
@@ -71,7 +71,7 @@ def _answer_from_store(exchange: Any, answers: StoredAnswers) -> None:
         if timeframe not in TIMEFRAMES:
             answers.notes.note(f"{timeframe} candles of {symbol} from {exchange.id}")
             return []
-        key = SeriesKey(asset_of(symbol, exchange.id), SOURCE, TIMEFRAMES[timeframe])
+        key = series_of(symbol, exchange.id, TIMEFRAMES[timeframe])
         count = int(limit or _USUAL_PAGE)
         start = answers.now - count * SECONDS[timeframe] if since is None else -(-int(since) // 1000)
         return _candles(answers, key, start, count, SECONDS[timeframe])

@@ -53,6 +53,13 @@ def end_with_parent(parent: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def killed_by(code: int) -> str:
+    """Return what killed a process, given its negative exit code."""
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    memory = ", which the system sends when memory runs out" if name == "SIGKILL" else ""
+    return f"was killed by {name}{memory}"
+
+
 def kill_group(process: int) -> None:
     """Kill a process that leads a group, and the processes that it has started."""
     for kill in (os.killpg, os.kill):

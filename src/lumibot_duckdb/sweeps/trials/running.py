@@ -6,7 +6,6 @@ import atexit
 import os
 import queue
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,10 +19,11 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.comparison.redaction import known_secrets
 from lumibot_duckdb.comparison.versions import versions_of_run
 from lumibot_duckdb.results.records import Status, TrialRecord, Value
-from lumibot_duckdb.sweeps.errors import SweepClosedError, UnknownParameterError
+from lumibot_duckdb.sweeps.errors import SweepClosedError, TargetKilledError, UnknownParameterError
 from lumibot_duckdb.sweeps.trials.messages import OUTPUT, read_record, trial_folder
 from lumibot_duckdb.sweeps.trials.output import last_lines
 from lumibot_duckdb.sweeps.trials.own_memory import cpu_seconds_of, own_bytes
+from lumibot_duckdb.sweeps.trials.process_safety import killed_by
 from lumibot_duckdb.sweeps.trials.target import RunnableTarget, TargetDescription
 from lumibot_duckdb.sweeps.trials.target_process import TargetProcess
 from lumibot_duckdb.sweeps.trials.trial import Limits, Trial
@@ -158,7 +158,7 @@ def _waiting_process(place: _Place) -> TargetProcess | None:
         for process in list(_processes.get(place, [])):
             if process.has_ended and not process.is_taken:
                 _processes[place].remove(process)
-                process.close()
+                process.discard()
             elif not process.is_taken:
                 process.is_taken = not process.description.is_forked
                 return process
@@ -208,8 +208,13 @@ def _run(
     shows_progress: bool = False,
 ) -> TrialRecord:
     _check_values(trial.values)
-    for _ in range(_ATTEMPTS):
-        process = _take_process(target, settings.start)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            process = _take_process(target, settings.start)
+        except TargetKilledError:
+            if attempt == _ATTEMPTS:
+                raise
+            continue
         run = _TrialRun(process, trial, limits, intermediate)
         try:
             check_parameters(process.description, trial.values)
@@ -375,6 +380,4 @@ def _how_it_ended(code: int) -> str:
             f"its process ended with code {code} before there was a result, as os._exit does; a strategy that ends its "
             "backtest early has to raise an error"
         )
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    memory = ", which the system sends when memory runs out" if name == "SIGKILL" else ""
-    return f"its process was killed by {name}{memory}"
+    return f"its process {killed_by(code)}"

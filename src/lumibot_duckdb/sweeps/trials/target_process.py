@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,11 +17,12 @@ from typing import Any
 
 from lumibot_duckdb.comparison.redaction import known_secrets
 from lumibot_duckdb.storage.location import ENVIRONMENT_VARIABLE, store_path
-from lumibot_duckdb.sweeps.errors import TargetError
+from lumibot_duckdb.sweeps.errors import TargetError, TargetKilledError
 from lumibot_duckdb.sweeps.trials.job import Job
 from lumibot_duckdb.sweeps.trials.messages import OUTPUT, Channel
-from lumibot_duckdb.sweeps.trials.process_safety import kill_group
+from lumibot_duckdb.sweeps.trials.process_safety import kill_group, killed_by
 from lumibot_duckdb.sweeps.trials.target import PickledTarget, RunnableTarget, ScriptTarget, TargetDescription
+from lumibot_duckdb.sweeps.trials.work_folder import WorkFolder
 
 _NO_BACKTEST = (
     "{target} ended without a call of Strategy.backtest or Strategy.run_backtest. If the call depends on a condition, "
@@ -39,11 +38,13 @@ class TargetProcess:
     """
 
     def __init__(self, target: RunnableTarget, start: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="lumibot-duckdb-sweep-"))
+        self._work_folder = WorkFolder()
+        self.folder = self._work_folder.path
         self.inboxes: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._guard = threading.Lock()
         self._next = 1
         self._is_lost = False
+        self._is_discarded = False
         self._receiver: threading.Thread | None = None
         self.is_taken = False
         self.is_closed = False
@@ -91,11 +92,16 @@ class TargetProcess:
                 self._channel.send(kill=number)
 
     def close(self) -> None:
-        """End the process and its trials, and remove its files."""
+        """End the process and its trials, which do not run again, and remove its files."""
+        self.is_closed = True
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what is left of a process that has ended by itself. Its trials may run again in another one."""
         with self._guard:
-            if self.is_closed:
+            if self._is_discarded:
                 return
-            self.is_closed = True
+            self._is_discarded = True
             os.close(self._lifeline)
         try:
             self._process.wait(5)
@@ -106,7 +112,7 @@ class TargetProcess:
             self._channel.close()
         else:
             self._receiver.join(5)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._work_folder.remove()
 
     # -- its start -----------------------------------------------------------------------------------------------
 
@@ -143,9 +149,9 @@ class TargetProcess:
             message = self._channel.receive_first()
         except EOFError:
             code = self._process.wait()
-            raise TargetError(
-                f"{_name_of(target)} ended with code {code} before its backtest", self._output()
-            ) from None
+            kind = TargetKilledError if code < 0 else TargetError
+            how = killed_by(code) if code < 0 else f"ended with code {code}"
+            raise kind(f"{_name_of(target)} {how}, before its backtest", self._output()) from None
         if "broken" in message:
             raise _why_broken(target, **message["broken"])
         return _described(**message["ready"])

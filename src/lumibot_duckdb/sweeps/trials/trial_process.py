@@ -23,7 +23,7 @@ from lumibot_duckdb.sweeps.trials.output import describe_error, details_of, flus
 from lumibot_duckdb.sweeps.trials.own_memory import memory_peaks
 from lumibot_duckdb.sweeps.trials.warm_start import note_loaded
 
-_WITHOUT_FILES: dict[str, Any] = {
+WITHOUT_FILES: dict[str, Any] = {
     "analyze_backtest": False,
     "show_plot": False,
     "show_tearsheet": False,
@@ -145,7 +145,7 @@ def _record(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -> Tri
 def _changed(call: BacktestCall, request: TrialRequest) -> BacktestCall:
     """Return the call of the trial."""
     strategy_access.override_parameters_of_environment(request.values)
-    changes = dict(_WITHOUT_FILES)
+    changes = dict(WITHOUT_FILES)
     if request.artifacts is not None:
         changes |= {"analyze_backtest": True, "save_tearsheet": True, "save_logfile": True, "save_stats_file": True}
         changes |= {argument: str(request.artifacts / name) for argument, name in _ARTIFACTS.items()}

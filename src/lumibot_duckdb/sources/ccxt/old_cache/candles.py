@@ -19,13 +19,13 @@ from lumibot.tools.symbol_normalization import build_ccxt_crypto_symbol
 
 from lumibot_duckdb.sources.ccxt.cache_emulation import AS_CACHED, TIMEFRAMES
 from lumibot_duckdb.sources.ccxt.client import SECONDS
-from lumibot_duckdb.sources.ccxt.markets import SOURCE, asset_of
+from lumibot_duckdb.sources.ccxt.markets import series_of
 from lumibot_duckdb.sources.ccxt.old_cache.names import SUFFIX
 from lumibot_duckdb.sources.ccxt.price_rounding import PRICES, STORED, rounded
 from lumibot_duckdb.sources.shared.old_cache.contents import CacheContent, CachedBars, LeftOut
 from lumibot_duckdb.sources.shared.old_cache.errors import LeftAloneError, UnreadableFileError, WaitingError
 from lumibot_duckdb.sources.shared.old_cache.file_ages import written_at
-from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import DataStorageInterface, TimeRange
 from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 
@@ -97,7 +97,7 @@ def contents_of(path: Path) -> Sequence[CacheContent]:
     inside = np.zeros(len(starts), dtype=bool)
     for piece in covered:
         inside |= (starts >= piece.start) & (starts < piece.end)
-    key = SeriesKey(asset_of(symbol, exchange), SOURCE, TIMEFRAMES[timeframe])
+    key = series_of(symbol, exchange, TIMEFRAMES[timeframe])
     candles = CachedCandles(key, bars[inside], covered, asked_at, {"symbol": symbol})
     if inside.all():
         return [candles]

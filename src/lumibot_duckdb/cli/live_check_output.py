@@ -1,12 +1,13 @@
-"""What `lumibot-duckdb live` prints."""
+"""What `lumibot-duckdb live check` prints."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lumibot_duckdb.cli.layout import count, new_york, printable, table, terminal_width
+from lumibot_duckdb.cli.layout import new_york, printable, table
+from lumibot_duckdb.cli.live_status import duration
 from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.storage.times import moment_of
 
@@ -14,56 +15,15 @@ if TYPE_CHECKING:
     from lumibot_duckdb.live.checking.check import SeriesCheck
     from lumibot_duckdb.live.checking.comparison import BarComparison
     from lumibot_duckdb.live.checking.verified import Verification
-    from lumibot_duckdb.live.recording_status import RecordingStatus
-    from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
-    from lumibot_duckdb.storage.bars.spool import SpoolContents
+    from lumibot_duckdb.storage.api import EpochSeconds
 
 _SHOWN = 5
 _NUMBERS_TO_THE_RIGHT = [False, True, True, True, True, True, False]
 
 
-def status_text(found: Sequence[RecordingStatus], days: int) -> str:
-    """Return a table of recorded series."""
-    period = count(days, "day")
-    if not found:
-        return f"No series was recorded live in the last {period}."
-    rows = [
-        [
-            each.key.label(),
-            new_york(each.last),
-            new_york(int(each.recorded_at.timestamp()) // 60 * 60),
-            _duration(each.behind),
-            _duration(each.missing),
-            _ranges(each.gaps),
-        ]
-        for each in found
-    ]
-    header = ["series", "last bar", "recorded", "behind", "missing today", "when"]
-    shown = table(header, rows, [False, False, False, True, True, False], terminal_width())
-    recorded = f"{count(len(found), 'series', 'series')} recorded live in the last {period}"
-    return f"{shown}\n\n{recorded}. Times are New York time."
-
-
-def status_json(found: Sequence[RecordingStatus], days: int, spool: SpoolContents) -> str:
-    """Return the recorded series as a JSON object. Times are UTC."""
-    series = [
-        {
-            **key_as_json(each.key),
-            "last_bar": _utc(each.last),
-            "recorded_at": each.recorded_at.isoformat(timespec="seconds"),
-            "seconds_behind": each.behind,
-            "seconds_missing_today": each.missing,
-            "missing_today": [[_utc(gap.start), _utc(gap.end)] for gap in each.gaps],
-        }
-        for each in found
-    ]
-    waiting = {"writes": spool.writes, "bars": spool.bars, "quarantined": spool.quarantined}
-    return json.dumps({"days": days, "series": series, "spooled": waiting}, indent=2)
-
-
 def check_text(checks: Sequence[SeriesCheck], verified: Sequence[Verification]) -> str:
     """Return a table of compared series, the first differences, and for which kinds of series warm-up is on."""
-    rows = [[each.key.label(), *_numbers(each.found), _duration(each.unrecorded), _result(each)] for each in checks]
+    rows = [[each.key.label(), *_numbers(each.found), duration(each.unrecorded), _result(each)] for each in checks]
     header = ["series", "equal", "differ", "missing", "extra", "not recorded", "result"]
     parts = [table(header, rows, _NUMBERS_TO_THE_RIGHT)]
     parts += [lines for each in checks if (lines := _details(each))]
@@ -163,20 +123,6 @@ def _details(check: SeriesCheck) -> str:
 def _first(starts: Sequence[EpochSeconds]) -> str:
     more = f" and {len(starts) - _SHOWN:,} more" if len(starts) > _SHOWN else ""
     return ", ".join(new_york(start) for start in starts[:_SHOWN]) + more
-
-
-def _ranges(gaps: Iterable[TimeRange]) -> str:
-    found = list(gaps)
-    shown = [f"{new_york(gap.start)[11:] or '00:00'}-{new_york(gap.end)[11:] or '24:00'}" for gap in found[:_SHOWN]]
-    return ", ".join(shown) + (", ..." if len(found) > _SHOWN else "")
-
-
-def _duration(seconds: int) -> str:
-    """Return a length of time in hours and minutes; "0" for none."""
-    if not seconds:
-        return "0"
-    hours, rest = divmod(-(-seconds // 60), 60)
-    return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
 def _utc(seconds: EpochSeconds) -> str:

@@ -1,0 +1,1 @@
+"""Bars from the websocket streams of providers, for `lumibot-duckdb record`."""

@@ -1,0 +1,160 @@
+"""Decides which bars of a recorded market are read by REST, and when. Its methods block, and run in one thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from lumibot_duckdb import clock
+from lumibot_duckdb.live.recording.recorder import Recorder
+from lumibot_duckdb.live.settling import settle_seconds
+from lumibot_duckdb.live.streams.arrival_lag import ArrivalLag
+from lumibot_duckdb.live.streams.held_corrections import HeldCorrections
+from lumibot_duckdb.live.streams.recorded_market import RecordedMarket
+from lumibot_duckdb.live.streams.rest_reads import Reading, RestReads
+from lumibot_duckdb.live.streams.totals import Totals
+from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
+from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, midnight
+
+logger = logging.getLogger(__name__)
+
+_PUBLISHED_AFTER = 30
+"""Seconds after which the REST API has a bar that has just closed."""
+_GAPS_AGAIN_AFTER = 60
+"""Seconds until what could not be read is tried again."""
+_RESUMED_DAYS = 7
+
+
+class RestUpkeep:
+    """What a stream missed, what has settled, and what differs.
+
+    Parameters:
+        market: what is recorded.
+        storage: the store, to see what it has.
+        recorder: writes the bars.
+        corrections: what the stream has corrected.
+        lag: how late the bars of the stream arrive.
+        totals: where is counted what was read.
+        interval: the seconds between two readings of settled bars.
+        stopping: ends a reading between two series.
+    """
+
+    def __init__(
+        self,
+        market: RecordedMarket,
+        storage: DataStorageInterface,
+        recorder: Recorder,
+        corrections: HeldCorrections,
+        lag: ArrivalLag,
+        totals: Totals,
+        *,
+        interval: float,
+        stopping: threading.Event,
+    ) -> None:
+        self._live = [each.live for each in market.series]
+        self._settled = [each.settled for each in market.series]
+        self._delay = max(each.delay for each in (*self._live, *self._settled))
+        self._storage = storage
+        self._reads = RestReads(storage, recorder, stopping)
+        self._corrections = corrections
+        self._lag = lag
+        self._totals = totals
+        self._interval = interval
+        self._stopping = stopping
+        self._since: EpochSeconds = 0
+        self._reconciled: EpochSeconds = 0
+        self._gaps: list[TimeRange] = []
+        self._due = 0.0
+        self._gaps_due = 0
+        self._last_problem = ""
+
+    def begin(self) -> EpochSeconds | None:
+        """Begin now, or with the day of the last recorded bar if that is recent; return the start of that bar."""
+        now = clock.epoch_now()
+        last = max((time for each in self._live if (time := self._last_bar(each.key)) is not None), default=None)
+        if last is None or not now - _RESUMED_DAYS * SECONDS_PER_DAY < last <= now:
+            self._since = self._reconciled = now - now % self._live[0].length
+            self._due = now + self._interval
+            return None
+        self._since = self._reconciled = midnight(date_of(last, NEW_YORK), NEW_YORK)
+        return last
+
+    def missed(self, gap: TimeRange) -> None:
+        """Take note of a range in which the stream was not connected."""
+        self._gaps.append(gap)
+
+    def work(self) -> None:
+        """Do what is due."""
+        now = clock.epoch_now()
+        ready = [gap for gap in self._gaps if gap.end + self._live[0].delay + _PUBLISHED_AFTER <= now]
+        if ready and not self._gaps_due - _GAPS_AGAIN_AFTER <= now < self._gaps_due:
+            self._gaps_due = now + _GAPS_AGAIN_AFTER
+            self._fill_gaps()
+            self._due = now
+        if not self._due - self._interval <= now < self._due:  # also if the clock was set back
+            self._due = now + self._interval
+            self._read_settled()
+            self._reconcile(midnight(date_of(self._settled_until(), NEW_YORK), NEW_YORK))
+
+    def finish(self) -> None:
+        """Read everything that has settled, and compare it."""
+        self._fill_gaps()
+        self._read_settled()
+        self._reconcile(self._settled_until())
+
+    def _last_bar(self, key: SeriesKey) -> EpochSeconds | None:
+        try:
+            return self._storage.facts(self._storage.pin(key)).last
+        except SeriesNotFoundError:
+            return None
+
+    def _fill_gaps(self) -> None:
+        """Read what the stream has missed; what cannot be read is tried again."""
+        until = clock.epoch_now() - self._live[0].delay
+        for gap in [each for each in self._gaps if each.end <= until]:
+            reading = self._reads.read_again(self._live, gap)
+            self._log_problem(reading)
+            if not reading.failed:
+                self._gaps.remove(gap)
+                if reading.bars:
+                    logger.info("read %d bars of the time without a connection", reading.bars)
+
+    def _settled_until(self) -> EpochSeconds:
+        """Return a time such that all bars that start before it are settled, and are not withheld any more."""
+        length = self._live[0].length
+        margin = max(settle_seconds(), self._delay) + self._lag.seconds
+        end = int(clock.epoch_now() - margin)
+        return end - end % length
+
+    def _read_settled(self) -> None:
+        until = self._settled_until()
+        if until <= self._since:
+            return
+        reading = self._reads.read_uncovered(self._settled, TimeRange(self._since, until))
+        self._totals.settled += reading.bars
+        self._log_problem(reading)
+        if not reading.failed:
+            self._totals.settled_until = until
+
+    def _reconcile(self, until: EpochSeconds) -> None:
+        """Make the bars of the stream equal to those of REST up to a time, and report how they differed."""
+        if until <= self._reconciled:
+            return
+        within = TimeRange(self._reconciled, until)
+        reading, found = self._reads.reconcile(self._live, within, self._corrections.by_series())
+        self._log_problem(reading)
+        if reading.failed:
+            return
+        self._corrections.forget_before(until)
+        self._reconciled = until
+        self._totals.comparison += found
+        if found.differing:
+            logger.warning("stream and REST: %s. The stored bars are those of REST now", found)
+
+    def _log_problem(self, reading: Reading) -> None:
+        """Log why series could not be read, once for each reason in a row."""
+        problem = "" if self._stopping.is_set() else reading.problem
+        if problem and problem != self._last_problem:
+            logger.warning("%s. The next reading tries again", problem.rstrip("."))
+        self._last_problem = problem

@@ -1,0 +1,275 @@
+"""What the supervisor does about lost connections, wrong clocks, corrections, restarts, refusals and failing REST."""
+
+from __future__ import annotations
+
+import logging
+
+import pandas as pd
+import pytest
+
+from live.servers.alpaca_server import AlpacaStreamServer, SimulatedClock
+from live.streams.recording import Recording, recording, redirected_to, rest, stored, wait_for
+from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.live.streams.alpaca_stream import AlpacaKey
+from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError, UnknownSymbolError
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+from sources.alpaca.server import KEY
+from wire.loopback import Answer, Fault
+
+SPY = SeriesKey(AssetKey("SPY"), "alpaca", "minute", "all")
+LIVE = SeriesKey(AssetKey("SPY"), "alpaca_live", "minute")
+COLUMNS = ["o", "h", "l", "c", "v", "n", "vw"]
+
+
+def equal(storage: DuckDBDataStorage, key: SeriesKey, server: AlpacaStreamServer, feed: str, until: int) -> None:
+    """Assert that a series has the bars of REST that start before a time."""
+    expected = rest(server, key.asset.symbol, feed)
+    found = stored(storage, key)[COLUMNS].astype("float64")
+    expected, found = (frame[frame.index < until] for frame in (expected[COLUMNS], found))
+    assert len(found)
+    pd.testing.assert_frame_equal(found, expected, check_names=False, check_index_type=False)
+
+
+def trade(server: AlpacaStreamServer, made: Recording, minutes: int, *, price: float = 500.0) -> None:
+    """Let minutes of SPY pass, each of which is received."""
+    totals = made.supervisor.totals
+    for minute in range(minutes):
+        before = totals.streamed + totals.corrections
+        server.minute({"SPY": price + minute})
+        made.received(before + 1)
+
+
+def settle(server: AlpacaStreamServer, minutes: int = 32) -> None:
+    """Let time pass without trades."""
+    for _ in range(minutes):
+        server.minute({})
+
+
+def test_bars_are_readable_at_once_and_settled_bars_after_the_margin(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 10)
+        wait_for(lambda: len(stored(storage, LIVE)) == 10, "the bars of the stream")
+        assert len(stored(storage, SPY)) == 0
+        settle(server, 31)
+        wait_for(lambda: len(stored(storage, SPY)) == 10, "the settled bars")
+    assert made.error is None
+    equal(storage, SPY, server, "sip", time.now)
+    equal(storage, LIVE, server, "iex", time.now)
+    (covered,) = storage.coverage(SPY, permanent_only=True)
+    assert covered.end <= time.now - 15 * 60
+
+
+def test_what_was_missed_is_read_after_a_reconnection(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 10)
+        server.counts_silent = True  # the half-open connection still counts: Alpaca refuses another one at first
+        server.fall_silent()
+        wait_for(lambda: "connection limit exceeded" in caplog.text, "no refusal")
+        for minute in range(5):
+            server.minute({"SPY": 550.0 + minute})
+        server.counts_silent = False
+        wait_for(lambda: server.subscribed, "not connected again")
+        server.minute({})
+        wait_for(lambda: len(stored(storage, LIVE)) == 15, "the bars of the gap")
+        trade(server, made, 3)
+    assert made.error is None
+    assert made.supervisor.totals.connections == 2
+    assert "bars of the time without a connection" in caplog.text
+    equal(storage, LIVE, server, "iex", time.now)
+
+
+def test_corrections_are_written_together(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 6)
+        first = time.now - 6 * 60
+        for number in range(3):
+            start = first + number * 60
+            for feed in ("iex", "sip"):
+                server.trade("SPY", 600.0 + number, feed=feed, at=start, volume=100 if feed == "iex" else 300)
+            server.publish("SPY", start, channel="updatedBars")
+        made.received(9)
+        settle(server)
+        wait_for(lambda: len(stored(storage, SPY)) == 6, "the settled bars")
+    assert made.supervisor.totals.corrections == 3
+    assert made.supervisor.totals.comparison.differing == 0, "corrections that were sent are no differences"
+    equal(storage, LIVE, server, "iex", time.now)
+    assert storage.statistics().versions == 3  # a second one of the live series, for all corrections
+
+
+def test_differences_are_reported(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 3)
+        server.time.now += 60
+        server.trade("SPY", 510.0)
+        server.publish("SPY", time.now - 60, c=999.0)  # the stream sends another value than REST
+        made.received(4)
+        server.time.now += 60
+        server.trade("SPY", 511.0)  # and nothing for this minute
+        trade(server, made, 1)
+        settle(server)
+    found = made.supervisor.totals.comparison
+    assert (found.compared, found.changed, found.missing, found.extra) == (6, 1, 1, 0)
+    assert found.examples == (
+        "SPY stock 2024-07-03 09:28 close 999 instead of 510.125",
+        "SPY stock 2024-07-03 09:29 was not sent",
+    )
+    assert "2 of 6 bars differed" in caplog.text
+    summary = made.supervisor.totals.summary("Alpaca (iex)", 1, made.recorder.counts)
+    assert "Stream and REST: 2 of 6 bars differed (1 had other values, 1 were not sent, 0 were sent only)" in summary
+    equal(storage, LIVE, server, "iex", time.now)
+
+
+def test_a_clock_that_is_ahead_covers_nothing_that_is_yet_to_come(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle(server, 30)  # 9:55
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 25)
+        time.wrong_by = 40 * 60
+        trade(server, made, 60)
+        wait_for(lambda: storage.coverage(SPY), "nothing settled")
+        # Until bars have shown that the clock is wrong, the last bar bounds what an answer proves.
+        assert all(covered.end <= time.now for covered in storage.coverage(SPY, permanent_only=True))
+        settle(server, 40)
+    assert made.error is None
+    assert "the clock of this machine is ahead" in caplog.text
+    last = made.supervisor.totals.settled_until
+    assert last is not None
+    equal(storage, SPY, server, "sip", last)
+    equal(storage, LIVE, server, "iex", time.now)
+
+
+def test_a_clock_that_is_set_back(server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock) -> None:
+    time.wrong_by = 3 * 3600
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        time.wrong_by = 0
+        trade(server, made, 30)
+    assert made.error is None
+    equal(storage, LIVE, server, "iex", time.now)
+    assert len(stored(storage, LIVE)) == 35
+    assert all(covered.end <= time.now for covered in storage.coverage(SPY, permanent_only=True))
+
+
+def test_an_exchange_whose_clock_jumps(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        jumped = time.now + 3600
+        server.trade("SPY", 777.0, at=jumped)
+        server.publish("SPY", jumped)  # a bar of an hour later, which REST never has
+        made.received(6)
+        del server.rest.feeds["iex"]["SPY"][jumped]
+        trade(server, made, 90)
+        settle(server)
+    assert made.error is None
+    assert made.supervisor.totals.comparison.differing <= 1
+    equal(storage, LIVE, server, "iex", time.now)
+    equal(storage, SPY, server, "sip", time.now)
+
+
+def test_a_restart_continues_where_the_last_recording_ended(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 10)
+    for minute in range(20):
+        server.minute({"SPY": 520.0 + minute})
+    with recording(server, storage, ["SPY"]) as made:
+        server.minute({})
+        wait_for(lambda: len(stored(storage, LIVE)) == 30, "the bars of the break")
+        trade(server, made, 5)
+        settle(server)
+    assert made.error is None
+    equal(storage, LIVE, server, "iex", time.now)
+    equal(storage, SPY, server, "sip", time.now)
+    assert len(stored(storage, SPY)) == 35
+
+
+def test_the_day_is_compared_after_midnight(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        server.rest.feeds["iex"]["SPY"][time.now - 120]["v"] = 12_345
+        time.now += 15 * 3600
+        wait_for(lambda: made.supervisor.totals.comparison.changed == 1, "not compared")
+        wait_for(lambda: 12_345 in stored(storage, LIVE)["v"].tolist(), "not corrected")
+    equal(storage, LIVE, server, "iex", time.now)
+
+
+def test_rest_that_fails_is_tried_again(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    limited = Answer({"message": "too many requests."}, 429, {"Retry-After": "0.01"})
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        server.rest.faults += [
+            Fault("stocks/bars", times=3, answer=limited),
+            Fault("stocks/bars", times=1, answer=Answer({"message": "no such thing"}, 422)),
+        ]
+        settle(server, 32)
+        wait_for(lambda: "could not be read again" in caplog.text, "no failure")
+        settle(server, 16)
+        wait_for(lambda: len(stored(storage, SPY)) == 5, "the settled bars")
+    assert made.error is None
+    equal(storage, SPY, server, "sip", time.now)
+
+
+def test_pairs(server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock) -> None:
+    key = SeriesKey(AssetKey("BTC", "crypto", quote="USD"), "alpaca", "minute")
+    with recording(server, storage, ["BTC/USD"]) as made:
+        for minute in range(10):
+            server.minute({"BTC/USD": 60_000.0 + minute}, feeds=["us"], send="us")
+        made.received(10)
+        settle(server, 31)
+        wait_for(lambda: len(stored(storage, key)) == 10, "the settled bars")
+    assert made.supervisor.totals.comparison.differing == 0
+
+
+def test_two_recorders_of_the_same_symbols_do_no_harm(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    server.connections_allowed = 2
+    with recording(server, storage, ["SPY"]) as one:
+        other = Recording(storage, ["SPY"]).start()
+        wait_for(lambda: server.subscribed == 2, "not both connected")
+        trade(server, one, 10)
+        other.received(10)
+        settle(server)
+        other.stop()
+    assert one.error is None
+    assert other.error is None
+    equal(storage, LIVE, server, "iex", time.now)
+    equal(storage, SPY, server, "sip", time.now)
+
+
+def test_refusals_end_the_recording(server: AlpacaStreamServer, storage: DuckDBDataStorage) -> None:
+    def error_of(symbols: list[str], feed: str = "iex", key: AlpacaKey | None = None) -> BaseException | None:
+        with redirected_to(server):
+            made = Recording(storage, symbols, feed, key, refused_connections=3).start()
+            made.join()
+        return made.error
+
+    wrong = error_of(["SPY"], key=AlpacaKey(KEY, "a-wrong-secret"))
+    assert isinstance(wrong, InvalidKeyError)
+    assert "a-wrong-secret" not in str(wrong)
+    unknown = error_of(["SPY", "SPYY"])
+    assert isinstance(unknown, UnknownSymbolError)
+    assert "no bars of SPYY:" in str(unknown)
+    server.plan_feeds = frozenset({"iex"})
+    assert isinstance(error_of(["SPY"], "sip"), PlanLimitError)
+    server.connections_allowed = 0
+    busy = error_of(["SPY"])
+    assert isinstance(busy, ProviderError)
+    assert "Stop the other program" in str(busy)
