@@ -11,7 +11,7 @@ from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
 
 
-def record_live(store: Path, script: Path | None) -> None:
+def record_live(store: Path, results: str | None, script: Path | None) -> None:
     """Record what the script in this process reads, until it ends, in any way.
 
     Raises:
@@ -24,7 +24,7 @@ def record_live(store: Path, script: Path | None) -> None:
         )
     from lumibot_duckdb.live.activation import activate
 
-    active = activate(store)
+    active = activate(store, results)
     if active is None:  # which a warning has explained
         return
 

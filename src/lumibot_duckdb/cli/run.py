@@ -32,7 +32,8 @@ Options before SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belo
 changes neither what the script does nor its files. `lumibot-duckdb results` shows and compares them.
 
 --live is for scripts that trade. Nothing is replaced. The settled bars that Lumibot's live sources return are recorded
-in the store, in the background, and one line at the end says how many.
+in the store, in the background, and one line at the end says how many. Orders, fills and portfolio values are recorded
+in the results, as a session.
 """
 _EXAMPLES = """\
 examples:
@@ -52,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.usage = (
-        "lumibot-duckdb run [-h] [--store PATH] [--record [--name NAME] [--results FILE] | --live] [-m] SCRIPT "
+        "lumibot-duckdb run [-h] [--store PATH] [--record [--name NAME] | --live] [--results FILE] [-m] SCRIPT "
         "[ARGUMENT ...]"
     )
     what = parser.add_mutually_exclusive_group()
@@ -78,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> Callable[[], int]:
     if arguments.store is not None:
         override_environment({ENVIRONMENT_VARIABLE: str(chosen_path(arguments.store))})
     if arguments.live:
-        record_live(chosen_path(arguments.store, file), file)
+        record_live(chosen_path(arguments.store, file), arguments.results, file)
     else:
         from lumibot_duckdb.activation.activation import activate
 
@@ -95,7 +96,8 @@ def _recorder(
 ) -> RunRecorder | None:
     """Return what records the backtests; None without `--record`. Raises `CommandError` for a name that is taken."""
     if not arguments.record:
-        given = [f"--{option}" for option in ("name", "results") if getattr(arguments, option) is not None]
+        options = ("name",) if arguments.live else ("name", "results")
+        given = [f"--{option}" for option in options if getattr(arguments, option) is not None]
         if given:
             raise CommandError(f"{given[0]} is for run --record")
         return None

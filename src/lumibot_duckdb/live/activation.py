@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.activation.on_import import on_import
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
+from lumibot_duckdb.lumibot_contract.strategy_access import TRADER_MODULE
 
 if TYPE_CHECKING:
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
@@ -70,7 +71,12 @@ class Activation:
 
 
 def activate(
-    store: str | os.PathLike[str] | None = None, *, warm_up: WarmUpArgument = None, backfill: bool = True
+    store: str | os.PathLike[str] | None = None,
+    results: str | os.PathLike[str] | None = None,
+    warm_up: WarmUpArgument = None,
+    *,
+    sessions: bool = True,
+    backfill: bool = True,
 ) -> Activation | None:
     """Record the bars that the live sources of this process read, in the background.
 
@@ -79,13 +85,17 @@ def activate(
     Bars of the same kind as those of backtests are added to the series that backtests read. Strategies see exactly what
     they would see otherwise, and backtests in the same process are not recorded.
 
+    Orders, fills and portfolio values of live strategies go into a results database.
+
     Idempotent, and undone by `deactivate`. If the installed Lumibot is not supported, nothing is recorded, and a
     warning says why.
 
     Args:
         store: The path of the store; by default `LUMIBOT_DUCKDB_PATH`, else the one in Lumibot's cache folder.
+        results: The results database in which sessions are recorded; by default the one beside the store.
         warm_up: Whether reads are answered from the store where it has the bars: True, False, or "auto" for the series
             that `lumibot-duckdb live check` has verified. By default `LUMIBOT_DUCKDB_LIVE_WARM_UP`, else "auto".
+        sessions: Whether orders, fills, portfolio values and what strategies requested are recorded.
         backfill: Whether ranges that were not recorded in the last days are downloaded, in the background.
 
     Returns:
@@ -115,7 +125,7 @@ def activate(
             return _active
         if not keeps_contract("live_reads", otherwise="live reads are not recorded"):
             return None
-        _active = _begun(path, warm_up, backfill)
+        _active = _begun(path, results, warm_up, sessions=sessions, backfill=backfill)
         atexit.register(deactivate)
         return _active
 
@@ -138,7 +148,9 @@ def active() -> Activation | None:
     return _active
 
 
-def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool) -> Activation:
+def _begun(
+    path: Path, results: str | os.PathLike[str] | None, warm_up: WarmUpArgument, *, sessions: bool, backfill: bool
+) -> Activation:
     from lumibot_duckdb.live.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.recording import Recorder
@@ -155,7 +167,30 @@ def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool) -> Activation:
     undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
     if filled_in is not None:
         undo.append(filled_in.close)
+    if sessions:
+        undo.append(_record_sessions(results, path))
     return Activation(path, recorder, undo)
+
+
+def _record_sessions(results: str | os.PathLike[str] | None, store: Path) -> Callable[[], None]:
+    """Record the sessions of strategies once a script has imported Lumibot's trader; return what ends this."""
+    from lumibot_duckdb.live.session.recording import SessionRecording
+
+    recording = SessionRecording(results, store=store)
+    undo: list[Callable[[], None]] = []
+
+    def install(trader: ModuleType) -> None:
+        if recording.install():
+            undo.append(recording.uninstall)
+
+    undo.append(on_import((TRADER_MODULE,), install))
+
+    def end() -> None:
+        while undo:
+            undo.pop()()
+        recording.close()
+
+    return end
 
 
 def record_reads(
