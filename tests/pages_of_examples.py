@@ -14,11 +14,11 @@ def examples_of(page: Path) -> str:
     return "\n".join(_BLOCK.findall(page.read_text()))
 
 
-def check_examples(page: Path, flags: int = 0) -> None:
-    """Fail unless the examples print what the page shows. `flags` are further ones of doctest."""
+def check_examples(page: Path, flags: int = 0, *, more_than: int = 20) -> None:
+    """Fail unless the page has more examples than that, which print what it shows. `flags` are those of doctest."""
     examples = doctest.DocTestParser().get_doctest(examples_of(page), {}, page.name, str(page), 0)
     differences: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | flags)
     result = runner.run(examples, out=differences.append)
     assert result.failed == 0, "".join(differences)
-    assert result.attempted > 20
+    assert result.attempted > more_than

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from cli.files import Command
 from live.servers.alpaca_server import AlpacaStreamServer, SimulatedClock, machine_clock
 from live.streams.recording import redirected_to, wait_for
+from lumibot_duckdb.cli import durations
 from lumibot_duckdb.live.streams import supervisor
 from lumibot_duckdb.live.streams.totals import Totals
 from sources.alpaca.server import KEY, SECRET
@@ -69,12 +72,15 @@ def test_signals_end_it_after_everything_is_stored(
     def act() -> None:
         for minute in range(3):
             server.minute({"SPY": 500.0 + minute, "BRK.B": 400.0 + minute})
-        for _ in range(20):
-            server.minute({})
-        wait_for(lambda: totals[0].streamed == 6, "not received")
+            wait_for(partial(received, 2 * minute + 2), "not received")  # before the clock moves on
+        server.time.now += 20 * 60
         os.kill(os.getpid(), number)
 
+    def received(count: int) -> bool:
+        return totals[0].streamed == count
+
     (tmp_path / "symbols.txt").write_text("# shares\nspy\n\nBRK.B  # class B\n")
+    handler = signal.getsignal(number)
     acting = meanwhile(server, act)
     ended = command("record", "--symbols-file", tmp_path / "symbols.txt", "--symbols", "SPY")
     acting.join()
@@ -89,7 +95,7 @@ def test_signals_end_it_after_everything_is_stored(
     assert "Z INFO connected to Alpaca (iex)" in ended.err
     assert KEY not in ended.err
     assert SECRET not in ended.err
-    assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+    assert signal.getsignal(number) == handler
     assert logging.getLogger("lumibot_duckdb").handlers == []
 
 
@@ -169,6 +175,10 @@ def test_unknown_exchange(command: Command) -> None:
     ended = command("record", "--provider", "ccxt", "--exchange", "binanse", "--symbols", "BTC/USDT")
     assert ended.code == 1
     assert "ccxt knows no exchange 'binanse'" in ended.err
+
+
+def test_examples_of_durations() -> None:
+    assert doctest.testmod(durations) == (0, 1)
 
 
 def test_bad_symbol_in_a_file(command: Command, tmp_path: Path) -> None:

@@ -243,5 +243,5 @@ def test_run_record_refuses_a_name_that_is_taken(filled: Command, tmp_path: Path
     assert taken.code == 2
     assert "has results with the name first-try already" in taken.err
     assert "cannot be the name" in filled("run", "--record", "--name", " ", "my.py").err
-    assert "--name is for run --record" in filled("run", "--name", "x", "my.py").err
-    assert "--results is for run --record" in filled("run", "--results", "x.duckdb", "my.py").err
+    assert "--name is for run --record and run --live" in filled("run", "--name", "x", "my.py").err
+    assert "--results is for run --record and run --live" in filled("run", "--results", "x.duckdb", "my.py").err

@@ -230,7 +230,8 @@ def test_a_live_script_is_recorded(folder: Path) -> None:
     [
         (("--live",), {"IS_BACKTESTING": "True"}, "IS_BACKTESTING is true, so the script would run a backtest: unset"),
         (("--live", "--record"), {}, "argument --record: not allowed with argument --live"),
-        (("--live", "--name", "x"), {}, "--name is for run --record"),
+        (("--live", "--name", " "), {}, "' ' cannot be the name"),
+        (("--live", "--results", "results.csv"), {}, "'results.csv' cannot be a results database"),
     ],
 )
 def test_what_cannot_be_recorded_is_said_before_the_script_starts(

@@ -178,18 +178,27 @@ class MarketBroker(Broker):
 
 
 def stepped(
-    strategy_class: type[Any], market: Market, first: datetime, steps: int, *, broker: Broker | None = None, **more: Any
+    strategy_class: type[Any],
+    market: Market,
+    first: datetime,
+    steps: int,
+    *,
+    broker: Broker | None = None,
+    every: timedelta = MINUTE,
+    **more: Any,
 ) -> Any:
-    """Run a strategy at `steps` minutes of a market, a second after each began, and return it."""
+    """Run a strategy `steps` times, a second after each minute (or other step) of a market began, and return it."""
     market.now = first
-    strategy = strategy_class(broker=broker or MarketBroker(market), quote_asset=USD, **more)
+    strategy = strategy_class(broker=broker or MarketBroker(market), **{"quote_asset": USD, **more})
     executor = strategy._executor
 
     def session() -> None:
         for step in range(steps):
-            market.now = first + step * MINUTE + timedelta(seconds=1)
+            market.now = first + step * every + timedelta(seconds=1)
             executor.cron_count = executor.cron_count_target = 1
             executor._on_trading_iteration()
+        if strategy.broker.market != "24/7":
+            executor.stop_event.set()  # or it waits for the next day
 
     executor._run_trading_session = session
     executor.run()

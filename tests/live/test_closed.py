@@ -51,7 +51,7 @@ def test_a_day_closes_at_midnight_in_new_york(day: str) -> None:
     assert midnight(date) < at_the_end
 
 
-@examples(150)
+@examples(100)
 @given(
     st.sampled_from(TIMEFRAMES),
     st.lists(st.integers(-2_000, 500).map(lambda minute: minute * 60 * 15), max_size=12, unique=True),

@@ -98,8 +98,21 @@ def test_a_sweep_comes_back_as_it_was(tmp_path: Path) -> None:
     results.finish_sweep("späte Wahl", "interrupted")
     assert results.sweep("späte Wahl").status == "interrupted"
     assert abs(results.sweep("späte Wahl").ended - datetime.now(timezone.utc)) < timedelta(minutes=1)  # type: ignore[operator]
-    results.finish_sweep("späte Wahl", "running")
-    assert results.sweep("späte Wahl").ended is None
+    with pytest.raises(InvalidResultError, match="use one of complete, interrupted, failed"):
+        results.finish_sweep("späte Wahl", "running")
+
+
+def test_a_sweep_that_runs_again_has_its_new_settings(tmp_path: Path) -> None:
+    results = results_at(tmp_path)
+    begun = replace(sweep("one"), as_of=NOW)
+    results.begin_sweep(begun)
+    results.finish_sweep("one")
+    extended = replace(begun, settings={**begun.settings, "trials": 400})
+    results.resume_sweep(extended)
+    found = results.sweep("one")
+    assert (found.record, found.status, found.ended) == (extended, "running", None)
+    with pytest.raises(SweepNotFoundError):
+        results.resume_sweep(sweep("two"))
 
 
 def test_a_complete_trial_stays_and_a_failed_one_is_replaced(results: ResultsDatabase) -> None:

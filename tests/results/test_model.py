@@ -24,7 +24,7 @@ CALLS = st.lists(
         st.tuples(st.just("begin"), NAMES),
         st.tuples(st.just("add"), NAMES, TRIALS),
         st.tuples(st.just("add"), NAMES, TRIALS),
-        st.tuples(st.just("finish"), NAMES, st.sampled_from(["complete", "interrupted", "running"])),
+        st.tuples(st.just("finish"), NAMES, st.sampled_from(["complete", "interrupted", "failed"])),
         st.tuples(st.just("delete"), NAMES),
     ),
     max_size=8,

@@ -1,4 +1,4 @@
-"""Sweeps of real backtests in processes of their own, which tests kill, and what they have stored."""
+"""Sweeps of real backtests in separate processes, which tests kill, and what they have stored."""
 
 from __future__ import annotations
 

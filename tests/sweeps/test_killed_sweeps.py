@@ -22,7 +22,7 @@ from sweeps.plain_record import SCRIPTS
 from sweeps.trials.test_random_trials import REDIRECTED
 from wire.loopback import Fault
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 DAYS = ("--strategy", "Crossover", "--set", "fast=2:12:1", "--set", "slow=13:60:1", "--set", "share=0.2:1.0")
 SYMBOLS = ("SIM001", "SIM002", "SIM003", "SIM004")

@@ -25,7 +25,6 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
         (
             Command("import", "import_files", "import bars from CSV, Parquet, Feather and Arrow files"),
             Command("migrate", "migrate", "copy Lumibot's caches into the store"),
-            Command("record", "record", "record the bars that a provider streams, as they close"),
         ),
     ),
     (
@@ -71,7 +70,10 @@ GROUPS: tuple[tuple[str, tuple[Command, ...]], ...] = (
     ),
     (
         "trade live",
-        (Command("live", "live", "show, check and backtest what live trading recorded"),),
+        (
+            Command("live", "live", "show, check and backtest what was recorded of live trading"),
+            Command("record", "record", "record the bars that a provider streams, as they close"),
+        ),
     ),
     (
         "set up",

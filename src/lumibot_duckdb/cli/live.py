@@ -5,7 +5,11 @@ from __future__ import annotations
 from lumibot_duckdb.cli import live_check, live_replay, live_status
 from lumibot_duckdb.cli.parser import CommandParser
 
-_DESCRIPTION = "Look after live trading: see docs/live.md and docs/live-sessions.md."
+_DESCRIPTION = """\
+Show what live trading recorded, check it against the provider, and backtest recorded sessions.
+
+`lumibot-duckdb run --live` records a live strategy, and `lumibot-duckdb record` records bars without one.
+"""
 
 
 def configure(parser: CommandParser) -> None:

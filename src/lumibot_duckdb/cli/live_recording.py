@@ -1,43 +1,66 @@
-"""`run --live`: records the bars of a live script, and reports at its end how many."""
+"""`run --live`: records what a live script reads and does, and reports at its end how much."""
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
 
+if TYPE_CHECKING:
+    from lumibot_duckdb.live.activation import Activation
 
-def record_live(store: Path, results: str | None, script: Path | None) -> None:
-    """Record what the script in this process reads, until it ends, in any way.
+
+def record_live(store: Path, script: Path | None, arguments: argparse.Namespace) -> None:
+    """Record what the script in this process reads and does, until it ends, in any way.
 
     Raises:
-        CommandError: the script would backtest.
+        CommandError: the script would backtest, or the options cannot be used.
     """
     if settings(script).get("IS_BACKTESTING", "").strip().lower() == "true":
         raise CommandError(
             "IS_BACKTESTING is true, so the script would run a backtest: unset it, or set it to false, to trade live; "
             "backtests run without --live"
         )
-    from lumibot_duckdb.live.activation import activate
+    from lumibot_duckdb.live.activation import activate, deactivate
+    from lumibot_duckdb.results.errors import InvalidResultError
 
-    active = activate(store, results)
+    try:
+        active = activate(store, results=arguments.results, name=arguments.name)
+    except (ValueError, InvalidResultError) as error:
+        raise CommandError(str(error)) from None
     if active is None:  # which a warning has explained
         return
 
     def report() -> None:
-        from lumibot_duckdb.live.activation import deactivate
-
         deactivate()
-        counts = active.counts
-        parts = [f"{counts.recorded:,} bars recorded in {active.store}"]
-        if counts.waiting:
-            parts.append(f"{counts.waiting:,} not stored, because the store was in use")
-        parts.append(f"{counts.lost:,} lost (the log has the reasons)" if counts.lost else "none lost")
         if sys.stderr is not None:
-            print(f"lumibot-duckdb: {printable(', '.join(parts))}", file=sys.stderr, flush=True)
+            for line in _report(active):
+                print(f"lumibot-duckdb: {printable(line)}", file=sys.stderr, flush=True)
 
     atexit.register(report)
+
+
+def _report(active: Activation) -> Iterator[str]:
+    """Yield what became of the bars and of each session, one line each."""
+    counts = active.counts
+    parts = [f"{counts.recorded:,} bars recorded in {active.store}"]
+    if counts.waiting:
+        parts.append(f"{counts.waiting:,} not stored, because the store was in use")
+    yield ", ".join([*parts, _lost(counts.lost)])
+    if active.sessions is None:
+        return
+    for name, rows in active.sessions.counts.items():
+        kept = rows.written + rows.spooled
+        title = f"session {name}" if name else "a session that could not be stored"
+        yield f"{title}: {kept:,} rows recorded in {active.sessions.path}, {_lost(rows.lost)}"
+
+
+def _lost(number: int) -> str:
+    return f"{number:,} lost (the log has the reasons)" if number else "none lost"

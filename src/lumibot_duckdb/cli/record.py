@@ -139,17 +139,20 @@ async def _record(supervisor: Supervisor, market: RecordedMarket, recorder: obje
     if seconds is not None:
         loop.call_later(seconds, stop.set)
     with Progress("Connecting") as line:
-        drawing = asyncio.ensure_future(_keep_drawing(line, supervisor, market))
+        drawing = asyncio.ensure_future(_keep_drawing(line, supervisor, market, stop))
         try:
             await running
         finally:
             drawing.cancel()
 
 
-async def _keep_drawing(line: Progress, supervisor: Supervisor, market: RecordedMarket) -> None:
-    while True:
+async def _keep_drawing(line: Progress, supervisor: Supervisor, market: RecordedMarket, stop: asyncio.Event) -> None:
+    from lumibot_duckdb.live.streams.pace import pause
+
+    while not stop.is_set():
         line.text = supervisor.totals.status(market.name, len(market.series), connected=supervisor.connected)
-        await asyncio.sleep(_REDRAWN_AFTER)
+        await pause(_REDRAWN_AFTER, stop)
+    line.text = "Reading what has settled"
 
 
 # -- arguments -----------------------------------------------------------------------------------------------

@@ -31,9 +31,10 @@ Options before SCRIPT belong to lumibot-duckdb, and everything after SCRIPT belo
 --record stores the result of each backtest when it ends: parameters, statistics, equity, trades and daily returns. It
 changes neither what the script does nor its files. `lumibot-duckdb results` shows and compares them.
 
---live is for scripts that trade. Nothing is replaced. The settled bars that Lumibot's live sources return are recorded
-in the store, in the background, and one line at the end says how many. Orders, fills and portfolio values are recorded
-in the results, as a session.
+--live is for scripts that trade. The settled bars that Lumibot's live sources return are recorded in the store, and
+what the strategy requests, orders and owns in the results: all in the background. Lines at the end say how much. If
+`lumibot-duckdb live check` has found that recorded bars are the provider's, history comes from the store where it is
+covered. `lumibot-duckdb live replay` backtests a recorded session.
 """
 _EXAMPLES = """\
 examples:
@@ -42,6 +43,7 @@ examples:
   BACKTESTING_DATA_SOURCE=yahoo lumibot-duckdb run -m my_strategies.momentum
   lumibot-duckdb run --record --name first-try my_strategy.py
   lumibot-duckdb run --live my_strategy.py
+  lumibot-duckdb run --live --name crossover-paper my_strategy.py
 
 LUMIBOT_USE_DUCKDB=false runs every backtest on Lumibot's own storage; LUMIBOT_DUCKDB_ROLLOUT=25 runs 25 % on the store.
 
@@ -53,13 +55,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.usage = (
-        "lumibot-duckdb run [-h] [--store PATH] [--record [--name NAME] | --live] [--results FILE] [-m] SCRIPT "
+        "lumibot-duckdb run [-h] [--store PATH] [--record | --live] [--name NAME] [--results FILE] [-m] SCRIPT "
         "[ARG ...]"
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--record", action="store_true", help="store the result of each backtest")
-    what.add_argument("--live", action="store_true", help="record the bars that a live strategy reads")
-    name = parser.add_argument("--name", help="of the recorded backtest (default: that of the script, and the time)")
+    what.add_argument("--live", action="store_true", help="record live trading: bars, and what the strategy does")
+    name = parser.add_argument(
+        "--name",
+        help="of the recorded backtest (default: that of the script, and the time) or live session (default: that of "
+        "the strategy)",
+    )
     completed_by(name, nothing)
     add_results(parser)
     add_script_arguments(parser)
@@ -79,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> Callable[[], int]:
     if arguments.store is not None:
         override_environment({ENVIRONMENT_VARIABLE: str(chosen_path(arguments.store))})
     if arguments.live:
-        record_live(chosen_path(arguments.store, file), arguments.results, file)
+        record_live(chosen_path(arguments.store, file), file, arguments)
     else:
         from lumibot_duckdb.activation.activation import activate
 
@@ -95,11 +101,12 @@ def _recorder(
     arguments: argparse.Namespace, script: str, its_arguments: list[str], file: Path | None
 ) -> RunRecorder | None:
     """Return what records the backtests; None without `--record`. Raises `CommandError` for a name that is taken."""
+    if arguments.live:
+        return None
     if not arguments.record:
-        options = ("name",) if arguments.live else ("name", "results")
-        given = [f"--{option}" for option in options if getattr(arguments, option) is not None]
+        given = [f"--{option}" for option in ("name", "results") if getattr(arguments, option) is not None]
         if given:
-            raise CommandError(f"{given[0]} is for run --record")
+            raise CommandError(f"{given[0]} is for run --record and run --live")
         return None
     from lumibot_duckdb.results.errors import InvalidResultError
     from lumibot_duckdb.results.names import check_name

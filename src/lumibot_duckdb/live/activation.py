@@ -1,4 +1,4 @@
-"""`activate()`: records what Lumibot's live sources read, and answers them from the store, for unmodified scripts.
+"""`activate()`: records live trading, and answers live reads from the store, for unmodified scripts.
 
 Nothing of Lumibot is imported and no store is opened: modules are changed when a script imports them, and the store is
 opened by the thread that writes. So a script can still set the environment variables that Lumibot reads at its import,
@@ -23,6 +23,7 @@ from lumibot_duckdb.lumibot_contract.strategy_access import TRADER_MODULE
 if TYPE_CHECKING:
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.reads.live_read import ReadFilter
+    from lumibot_duckdb.live.session.recording import SessionRecording
     from lumibot_duckdb.live.warm_up.choice import WarmUpArgument
 
 CLOSE_SECONDS = 10.0
@@ -54,10 +55,12 @@ class Activation:
     Attributes:
         store: The path of the store.
         recorder: Takes the bars.
+        sessions: Records what strategies see and do; None if that was not wanted.
     """
 
     store: Path
     recorder: AdjustedRecorder
+    sessions: SessionRecording | None
     undo: list[Callable[[], None]]
 
     @property
@@ -75,34 +78,36 @@ def activate(
     results: str | os.PathLike[str] | None = None,
     warm_up: WarmUpArgument = None,
     *,
-    sessions: bool = True,
     backfill: bool = True,
+    sessions: bool = True,
+    name: str | None = None,
 ) -> Activation | None:
-    """Record the bars that the live sources of this process read, in the background.
+    """Record live trading in this process, in the background: the bars that are read, and what strategies see and do.
 
     Every settled bar that Lumibot's sources for Alpaca, CCXT exchanges, Schwab, Tradier and Interactive Brokers (REST)
     return is stored, with the ranges of which all bars are known, and so is what Yahoo returns to live strategies.
     Bars of the same kind as those of backtests are added to the series that backtests read. Strategies see exactly what
-    they would see otherwise, and backtests in the same process are not recorded.
-
-    Orders, fills and portfolio values of live strategies go into a results database.
+    they would see otherwise, and backtests in the same process are not recorded. The requests of each strategy, its
+    orders and fills and the value of its portfolio are a session in the results database.
 
     Idempotent, and undone by `deactivate`. If the installed Lumibot is not supported, nothing is recorded, and a
     warning says why.
 
     Args:
         store: The path of the store; by default `LUMIBOT_DUCKDB_PATH`, else the one in Lumibot's cache folder.
-        results: The results database in which sessions are recorded; by default the one beside the store.
+        results: The results database; by default the one of the store.
         warm_up: Whether reads are answered from the store where it has the bars: True, False, or "auto" for the series
             that `lumibot-duckdb live check` has verified. By default `LUMIBOT_DUCKDB_LIVE_WARM_UP`, else "auto".
-        sessions: Whether orders, fills, portfolio values and what strategies requested are recorded.
         backfill: Whether ranges that were not recorded in the last days are downloaded, in the background.
+        sessions: Whether strategies are recorded, or only bars.
+        name: The name of the sessions; by default that of the strategy, with "-live".
 
     Returns:
         What is active; None if nothing is recorded.
 
     Raises:
-        ValueError: Live reads are recorded in another store already, or `warm_up` is not understood.
+        ValueError: Live reads are recorded in another store already, or `warm_up` or `results` cannot be used.
+        InvalidResultError: `name` cannot be the name of a session.
 
     Example:
         >>> from lumibot_duckdb import live
@@ -125,7 +130,10 @@ def activate(
             return _active
         if not keeps_contract("live_reads", otherwise="live reads are not recorded"):
             return None
-        _active = _begun(path, results, warm_up, sessions=sessions, backfill=backfill)
+        from lumibot_duckdb.live.session.recording import SessionRecording
+
+        recording = SessionRecording(results, name=name, store=path) if sessions else None
+        _active = _begun(path, warm_up, backfill, recording)
         atexit.register(deactivate)
         return _active
 
@@ -148,9 +156,25 @@ def active() -> Activation | None:
     return _active
 
 
-def _begun(
-    path: Path, results: str | os.PathLike[str] | None, warm_up: WarmUpArgument, *, sessions: bool, backfill: bool
-) -> Activation:
+def _install_with_trader(sessions: SessionRecording) -> Callable[[], None]:
+    """Record sessions once a script has imported Lumibot's trader, without which none runs; return what ends this."""
+    undo: list[Callable[[], None]] = []
+
+    def install(trader: ModuleType) -> None:
+        if sessions.install():
+            undo.append(sessions.uninstall)
+
+    undo.append(on_import((TRADER_MODULE,), install))
+
+    def end() -> None:
+        while undo:
+            undo.pop()()
+        sessions.close()
+
+    return end
+
+
+def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: SessionRecording | None) -> Activation:
     from lumibot_duckdb.live.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.recording import Recorder
@@ -167,30 +191,9 @@ def _begun(
     undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
     if filled_in is not None:
         undo.append(filled_in.close)
-    if sessions:
-        undo.append(_record_sessions(results, path))
-    return Activation(path, recorder, undo)
-
-
-def _record_sessions(results: str | os.PathLike[str] | None, store: Path) -> Callable[[], None]:
-    """Record the sessions of strategies once a script has imported Lumibot's trader; return what ends this."""
-    from lumibot_duckdb.live.session.recording import SessionRecording
-
-    recording = SessionRecording(results, store=store)
-    undo: list[Callable[[], None]] = []
-
-    def install(trader: ModuleType) -> None:
-        if recording.install():
-            undo.append(recording.uninstall)
-
-    undo.append(on_import((TRADER_MODULE,), install))
-
-    def end() -> None:
-        while undo:
-            undo.pop()()
-        recording.close()
-
-    return end
+    if sessions is not None:
+        undo.append(_install_with_trader(sessions))
+    return Activation(path, recorder, sessions, undo)
 
 
 def record_reads(

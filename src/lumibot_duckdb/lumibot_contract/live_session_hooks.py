@@ -17,6 +17,9 @@ from lumibot_duckdb.lumibot_contract import strategy_access
 
 logger = logging.getLogger(__name__)
 
+STRATEGY = "lumibot.strategies.strategy"
+"""The module after whose import runs can be observed."""
+
 REQUESTS = ("get_historical_prices", "get_historical_prices_for_assets", "get_last_price", "get_last_prices")
 """The methods of strategies that are reported. A call within another one is part of that."""
 _EXECUTED = ("run", "run_once")
@@ -24,6 +27,9 @@ _EXECUTED = ("run", "run_once")
 
 class Observer(Protocol):
     """Is told what a strategy does while it runs."""
+
+    def began(self) -> None:
+        """Note that the run begins."""
 
     def requested(self, method: str, arguments: Mapping[str, Any], answer: Any, error: Exception | None) -> None:
         """Note the answer to a request, or its error."""
@@ -115,7 +121,8 @@ def _begin(strategy: Any) -> Observer | None:
         observer = begin(strategy)
         if observer is not None:
             _observers[id(strategy)] = observer
-            _watch_trades(strategy.broker, observer)
+            _safely(observer.began)
+            _safely(_watch_trades, strategy.broker, observer)
             return observer
     return None
 

@@ -164,11 +164,10 @@ class ResultsDatabase:
 
     def finish_sweep(self, sweep: str, status: SweepStatus = "complete") -> None:
         """Store how a sweep ended."""
-        if status not in get_args(SweepStatus):
-            raise InvalidResultError(
-                f"{status!r} is not how a sweep ends; use one of {', '.join(get_args(SweepStatus))}"
-            )
-        ended = None if status == "running" else naive_utc(clock.utc_now())
+        ends = [each for each in get_args(SweepStatus) if each != "running"]
+        if status not in ends:
+            raise InvalidResultError(f"{status!r} is not how a sweep ends; use one of {', '.join(ends)}")
+        ended = naive_utc(clock.utc_now())
         with self._file.write() as cursor:
             self._require(cursor, sweep)
             update = "UPDATE {db}.sweeps SET status = ?, ended = ? WHERE sweep = ?"

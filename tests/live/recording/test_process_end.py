@@ -1,4 +1,4 @@
-"""What was recorded is stored when a process ends by itself or by SIGTERM, and once only if it was forked."""
+"""What was recorded is stored when a process ends or receives SIGTERM, and only once if it was forked."""
 
 from __future__ import annotations
 

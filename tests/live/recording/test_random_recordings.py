@@ -1,4 +1,4 @@
-"""Whatever comes, fails and is restarted in any order: the store has what was not lost, once, and covers no more."""
+"""After any sequence of bars, failures and restarts, the store has what was not lost, once, and covers no more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SYMBOLS = ("X", "Y")
 
 @dataclass(frozen=True)
 class Response:
-    """What a source returns at some moment: some of the minutes of a range, the last of which may be unfinished."""
+    """What a source returns at some moment: some of the minutes of a range, whose last ones may be unfinished."""
 
     symbol: str
     first: int
@@ -169,7 +169,7 @@ def check(storage: DuckDBDataStorage, model: Model) -> None:
     assert [finding for finding in storage.verify().findings if finding.check != "uncovered_bars"] == []
 
 
-@examples(40)
+@examples(24)
 @given(steps)
 def test_the_store_has_what_was_not_lost(steps: Sequence[Response | str]) -> None:
     model = Model()

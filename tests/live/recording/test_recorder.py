@@ -211,6 +211,24 @@ def test_a_crash_of_the_thread_costs_a_batch(
     assert again.startswith(f"live bars are recorded again, after {error.__name__}; lost")
 
 
+def test_an_error_of_some_bars_costs_no_others(
+    storage: DuckDBDataStorage, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = BatchWriter.write
+
+    def write_unless_bad(writer: BatchWriter, batch: Any) -> Any:
+        if any(item.key == key_of("BAD") for item in batch):
+            raise AssertionError("by a test")
+        return write(writer, batch)
+
+    monkeypatch.setattr(BatchWriter, "write", write_unless_bad)
+    for symbol in ("X", "BAD", "Y"):
+        recorder.record(live(0, 3, symbol))
+    assert recorder.flush()
+    assert recorder.counts == RecorderCounts(recorded=9, written=6, failed=3)
+    assert stored(storage, "Y") == closes(range(3))
+
+
 def test_a_storage_that_cannot_be_opened_is_tried_again(
     storage: DuckDBDataStorage, caplog: pytest.LogCaptureFixture
 ) -> None:

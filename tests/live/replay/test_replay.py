@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from lumibot.strategies import Strategy
 
 from cli.files import Command
 from comparison.browser import CHROMIUM, browser
@@ -45,7 +47,7 @@ class Folder:
         self.market = Market(START, 200, has_unfinished=False)
         running = Market(START, 200)
         late = Market(START, 200, has_unfinished=False, delay=timedelta(seconds=30))
-        recording = SessionRecording(self.results, pause_seconds=0.05)
+        recording = SessionRecording(self.results)
         assert recording.install()
         for market in (self.market, running, late):
             broker = MarketBroker(market, slippage=0.05)
@@ -93,6 +95,55 @@ def test_a_backtest_on_the_same_bars_sees_and_does_the_same(same: Replay, folder
     assert not (folder.path / "logs").exists()
 
 
+class EachFiveMinutes(Strategy):
+    """Trades a stock in the hours of an exchange, and also requests larger bars."""
+
+    def initialize(self) -> None:
+        self.sleeptime = "5M"
+
+    def on_trading_iteration(self) -> None:
+        self.get_historical_prices("AAA", 20, "minute")
+        self.get_historical_prices("AAA", 4, "5 minutes")
+        self.get_last_price("AAA")
+        if self.get_position("AAA") is None:
+            self.submit_order(self.create_order("AAA", 1, "buy"))
+
+
+def test_a_session_within_the_hours_of_an_exchange(folder: Folder, tmp_path: Path) -> None:
+    opened = datetime(2024, 6, 3, 14, 30, tzinfo=timezone.utc)
+    market = Market(opened - 60 * MINUTE, 200)
+    broker = MarketBroker(market)
+    broker.market = "NASDAQ"
+    broker.is_market_open = lambda: True
+    recording = SessionRecording(tmp_path / "my-results.duckdb")
+    recording.install()
+    every = {"every": 5 * MINUTE, "risk_free_rate": 0.0, "benchmark_asset": None}
+    stepped(EachFiveMinutes, market, opened, 12, broker=broker, **every)
+    recording.uninstall()
+    store = folder.other_store(market.frames["AAA"])
+    found = folder.replay("EachFiveMinutes-live", EachFiveMinutes, results=recording.path, store=store)
+    assert outcomes(found.requests) == {EQUAL: 12, UNFINISHED: 24}
+    assert found.traded_the_same
+    assert len(found.orders) == 1
+    assert found.notes == ()
+
+
+def test_positions_at_the_beginning_are_noted(folder: Folder, tmp_path: Path) -> None:
+    sessions = LiveSessions(tmp_path / "other-results.duckdb")
+    sessions.begin(
+        LiveSessionRecord("id", "held", "Crossing", None, {"market": "24/7", "sleeptime": "1M"}, START, None)
+    )
+    values = [{"time": FIRST + minute * MINUTE, "value": 1_000.0, "cash": 250.0} for minute in range(3)]
+    request = [{"request": 1, "time": FIRST, "method": "history", "asset": "AAA", "timestep": "minute", "length": 10}]
+    rows = {"equity": values, "live_requests": request}
+    tables = {name: pa.Table.from_pylist(each, LIVE_TABLES[name]) for name, each in rows.items()}
+    sessions.append("id", [LiveBatch(1, tables, lost=5)])
+    notes = folder.replay("held", results=sessions.path).notes
+    assert "held positions worth 750.00" in notes[0]
+    assert "5 rows of the session were lost" in notes[1]
+    assert "still runs" in notes[2]
+
+
 def test_unfinished_bars_are_expected(folder: Folder) -> None:
     found = folder.replay("Crossing-live-2")
     assert outcomes(found.requests) == {EQUAL: STEPS, UNFINISHED: STEPS}
@@ -136,16 +187,6 @@ def test_bars_that_were_not_recorded_to_the_end_are_missing(folder: Folder) -> N
     assert not found.saw_the_same
 
 
-def test_the_series_that_covers_most_of_the_session_is_read(folder: Folder) -> None:
-    path = folder.other_store(folder.bars[folder.bars.index < FIRST + 10 * MINUTE], source="yahoo")
-    storage = DuckDBDataStorage(path)
-    storage.store_ohlcv_data("AAA", folder.bars, timeframe="minute", source="alpaca_live")
-    assert folder.replay(store=path).source == ("AAA stock, minute bars from alpaca_live",)
-    storage.store_ohlcv_data("AAA", folder.bars, timeframe="minute", source="alpaca")
-    assert folder.replay(store=path).source == ("AAA stock, minute bars from alpaca",)
-    assert folder.replay(store=path, source="yahoo").source == ("AAA stock, minute bars from yahoo",)
-
-
 def test_a_store_may_be_read_as_it_was(folder: Folder) -> None:
     path = folder.other_store(folder.bars)
     storage = DuckDBDataStorage(path)
@@ -164,9 +205,22 @@ def test_a_store_may_be_read_as_it_was(folder: Folder) -> None:
 def requested(*assets: str, timestep: str = "minute") -> dict[str, Any]:
     rows = [{"request": number, "asset": asset, "timestep": timestep} for number, asset in enumerate(assets, 1)]
     empty = {name: schema.empty_table() for name, schema in LIVE_TABLES.items()}
-    import pyarrow as pa
-
     return {**empty, "live_requests": pa.Table.from_pylist(rows, LIVE_TABLES["live_requests"])}
+
+
+def test_the_series_that_covers_most_of_the_session_is_read(folder: Folder) -> None:
+    storage = DuckDBDataStorage(
+        folder.other_store(folder.bars[folder.bars.index < FIRST + 10 * MINUTE], source="yahoo")
+    )
+    span = TimeRange(int(FIRST.timestamp()), int(FIRST.timestamp()) + 60 * STEPS)
+
+    def sources(**choice: str) -> list[str]:
+        return [key.source for key in recorded_bars(storage, requested("AAA"), span, **choice).series]
+
+    for source in ("alpaca_live", "alpaca"):
+        storage.store_ohlcv_data("AAA", folder.bars, timeframe="minute", source=source)
+        assert sources() == [source]
+    assert sources(source="yahoo") == ["yahoo"]
 
 
 def test_series_are_found_by_the_names_of_assets(tmp_path: Path, folder: Folder) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
-from lumibot.entities import Asset
+from lumibot.entities import Asset, Bars
 from lumibot.strategies import Strategy
 
 from live.crossing import Crossing
@@ -32,7 +34,7 @@ def recorded(tmp_path: Path) -> Iterator[Callable[..., SessionRecording]]:
     made = []
 
     def record(**settings: Any) -> SessionRecording:
-        recording = SessionRecording(tmp_path / "my-results.duckdb", pause_seconds=0.05, **settings)
+        recording = SessionRecording(tmp_path / "my-results.duckdb", **settings)
         assert recording.install()
         made.append(recording)
         return recording
@@ -84,6 +86,8 @@ def test_what_the_strategy_saw_and_did_is_stored(recorded: Callable[..., Session
     assert set(orders["quantity"]) == {10.0}
 
     equity = tables["equity"].to_pandas()
+    assert equity.iloc[0].tolist() == [START + 60 * MINUTE, 100_000.0, 100_000.0]
+    equity = equity.iloc[1:]
     values = {row["datetime"]: row["portfolio_value"] for row in strategy._stats_list}
     assert equity["value"].tolist() == [values[time] for time in equity["time"]]
     assert equity["value"].iloc[-1] == strategy.portfolio_value
@@ -135,6 +139,37 @@ def test_each_asset_of_a_request_has_a_row(recorded: Callable[..., SessionRecord
     ]
 
 
+def test_held_events_and_dictionaries_are_stored_once(recorded: Callable[..., SessionRecording]) -> None:
+    """Lumibot holds events back while it synchronises, and logs dictionaries if it audits."""
+
+    class Partly(Strategy):
+        def initialize(self) -> None:
+            self.sleeptime = "1M"
+
+        def on_trading_iteration(self) -> None:
+            order = self.create_order("AAA", 10, "sell", limit_price=120.5)
+            broker = self.broker
+            self.submit_order(order)
+            broker._process_trade_event(order, broker.PARTIALLY_FILLED_ORDER, price=120.5, filled_quantity=4)
+            broker._hold_trade_events = True
+            broker._process_trade_event(order, broker.CANCELED_ORDER)
+            broker._hold_trade_events = False
+            broker._backtest_audit_enabled = True
+            broker.process_held_trades()
+
+    recording = recorded()
+    traded(Partly, Market(START, 200), 1)
+    tables = LiveSessions(recording.path).tables("Partly-live")
+    columns = ["event", "asset", "side", "type", "quantity", "price", "order_id"]
+    new, part, canceled = tables["trades"].select(columns).to_pylist()
+    common = {"asset": "AAA", "side": "sell", "type": "limit", "order_id": "order-1"}
+    assert new == {**common, "event": "new", "quantity": None, "price": None}
+    assert part == {**common, "event": "partial_fill", "quantity": 4.0, "price": 120.5}
+    assert canceled == {**common, "event": "canceled", "quantity": None, "price": None}
+    (order,) = tables["live_orders"].to_pylist()
+    assert (order["quantity"], order["limit_price"], order["stop_price"]) == (10.0, 120.5, None)
+
+
 def test_an_error_while_recording_never_reaches_the_strategy(
     recorded: Callable[..., SessionRecording], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -165,7 +200,7 @@ def test_a_session_in_lumibots_trader(recorded: Callable[..., SessionRecording])
             super().initialize()
             self.sleeptime = "1S"
 
-    recording = recorded()
+    recording = recorded(pause_seconds=0.5)
     now = datetime.now(timezone.utc).replace(second=0, microsecond=0)
     market = Market(now - 60 * MINUTE, 120)
     strategy = EachSecond(broker=MarketBroker(market), quote_asset=USD, risk_free_rate=0.0, benchmark_asset=None)
@@ -177,6 +212,29 @@ def test_a_session_in_lumibots_trader(recorded: Callable[..., SessionRecording])
     assert all(
         frame is not None for row, frame in rebuilt_frames(tables["live_requests"], tables["live_bars"]) if row["bars"]
     )
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_are_the_same_in_every_unit(unit: str) -> None:
+    index = pd.date_range("2024-06-03 09:30", periods=3, freq="min", tz="America/New_York").as_unit(unit)
+    frame = pd.DataFrame({"close": [1.0, 2.0, 3.0], "volume": [1, None, 3]}, index)
+    asset = Asset("AAA")
+    for bars in (Bars(frame, "x", asset, raw=frame), Bars(frame.iloc[[2, 0, 1, 1]], "x", asset, raw=frame)):
+        seen = observer._seen(bars)
+        assert seen.times.tolist() == [int(time.timestamp()) * 1_000_000 for time in index]
+        np.testing.assert_array_equal(seen.values[:, 3:], [[1.0, 1.0], [2.0, np.nan], [3.0, 3.0]])
+        assert np.isnan(seen.values[:, :3]).all()
+
+
+def test_polars_frames_are_seen_as_pandas_frames_are() -> None:
+    index = pd.date_range("2024-06-03 09:30", periods=3, freq="min", tz="America/New_York", name="datetime")
+    frame = pd.DataFrame(np.tile([[1.0], [2.0], [3.0]], 5), index, columns=list(PRICES))
+    polars = pl.from_pandas(frame.reset_index())
+    bars = Bars(polars, "x", Asset("AAA"), raw=polars, return_polars=True)
+    pandas_bars = Bars(frame, "x", Asset("AAA"), raw=frame)
+    one, other = observer._seen(bars), observer._seen(pandas_bars)
+    np.testing.assert_array_equal(one.times, other.times)
+    np.testing.assert_array_equal(one.values, other.values)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
+from disks import mounted_disk
 from lumibot_duckdb.live.session import recorder as module
 from lumibot_duckdb.live.session.events import RequestEvent, SeenFrame, ValueEvent
 from lumibot_duckdb.live.session.recorder import SessionRecorder, store_abandoned
@@ -217,6 +219,58 @@ def test_a_forked_process_records_nothing(sessions: Failing, started: Callable[.
 def _add_and_end(recorder: SessionRecorder) -> None:
     recorder.add(value(1))
     recorder.close("failed")
+
+
+def _hold(path: Path, told: Connection) -> None:
+    """Keep a file open until the test says so."""
+    with duckdb.connect(str(path)):
+        told.send("open")
+        told.recv()
+
+
+def test_another_program_has_the_file_open(sessions: Failing, started: Callable[..., SessionRecorder]) -> None:
+    recorder = started()
+    recorder.add(value(0))
+    until(lambda: recorder.counts.written == 1)
+    ours, theirs = FORKED.Pipe()
+    holder = FORKED.Process(target=_hold, args=(sessions.path, theirs))
+    holder.start()
+    assert ours.recv() == "open"
+    recorder.add(value(1))
+    until(lambda: recorder.counts.spooled == 1)
+    ours.send("close")
+    holder.join()
+    until(lambda: recorder.counts.written == 2)
+    recorder.end(None)
+    assert values(sessions) == [0.0, 1.0]
+
+
+def test_a_full_disk_loses_what_memory_cannot_keep(tmp_path: Path) -> None:
+    with mounted_disk(tmp_path / "disk") as disk:
+        sessions = LiveSessions(disk / "my-results.duckdb", wait_seconds=0.1)
+        recorder = SessionRecorder(sessions, lambda: RECORD, pause_seconds=0.01, capacity=1_000)
+        recorder.add(value(0))
+        until(lambda: recorder.counts.written == 1)
+        filler = disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(2**16)):
+                pass
+        for number in range(1, 3_001):
+            recorder.add(value(number))
+            if number % 100 == 0:
+                time.sleep(0.02)
+        until(lambda: not recorder._queue)
+        filler.unlink()
+        until(lambda: recorder.counts.waiting == 0 and recorder.counts.spooled == 0)
+        recorder.end(None)
+        found = values(sessions)
+        counts = recorder.counts
+        assert found == sorted(set(found))
+        assert len(found) == counts.written
+        assert counts.lost > 0
+        assert counts.written + counts.lost == counts.recorded == 3_001
+        assert sessions.session("cross-live").lost == counts.lost
+        assert not spools(sessions)
 
 
 # -- spools ------------------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ from sources.alpaca.loopback_client import clients_redirected_to
 from sources.alpaca.server import KEY, SECRET
 
 PACE = Pace(poll=0.01, first_pause=0.01, longest_pause=0.05, final_read=20, final_write=20, refused_connections=10**6)
-PING_SECONDS = 0.1
+PING_SECONDS = 30.0
+"""On a busy machine, an answer to a ping may take long."""
 
 
 @contextmanager
@@ -47,13 +48,14 @@ class Recording:
         symbols: Sequence[str],
         feed: str = "iex",
         key: AlpacaKey | None = None,
+        ping_seconds: float = PING_SECONDS,
         **pace: Any,
     ) -> None:
         self.storage = storage
         self.recorder = Recorder(lambda: storage, pause_seconds=0.5)
         key = key or AlpacaKey(KEY, SECRET)
         market = open_market(key, symbols, storage, feed=feed)
-        stream = AlpacaStream(key, symbols, feed, ping_seconds=PING_SECONDS)
+        stream = AlpacaStream(key, symbols, feed, ping_seconds=ping_seconds)
         self.supervisor = Supervisor(replace(market, stream=stream), storage, self.recorder, replace(PACE, **pace))
         self.error: BaseException | None = None
         self._loop = asyncio.new_event_loop()
@@ -97,12 +99,13 @@ def wait_for(condition: Callable[[], Any], what: str = "") -> None:
 
 @contextmanager
 def recording(
-    server: AlpacaStreamServer, storage: DuckDBDataStorage, symbols: Sequence[str], feed: str = "iex"
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, symbols: Sequence[str], feed: str = "iex", **settings: Any
 ) -> Iterator[Recording]:
+    """Record until the end of the block, beginning when the stream is subscribed."""
     with redirected_to(server):
-        made = Recording(storage, symbols, feed).start()
+        made = Recording(storage, symbols, feed, **settings).start()
         try:
-            wait_for(lambda: server.subscribed or made.error, "no subscription")
+            wait_for(lambda: made.supervisor.totals.connections or made.error, "no subscription")
             yield made
         finally:
             made.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import json
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,7 @@ from websockets.sync.client import connect
 from live.servers.alpaca_server import AlpacaStreamServer, SimulatedClock, machine_clock
 from live.streams.recording import redirected_to, wait_for
 from lumibot_duckdb.live.live_bars import LiveBars
+from lumibot_duckdb.live.streams import alpaca_stream
 from lumibot_duckdb.live.streams.alpaca_stream import AlpacaKey, AlpacaStream, key_from
 from lumibot_duckdb.live.streams.bar_stream import StreamLostError, TooManyConnectionsError
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider
@@ -163,6 +165,10 @@ def test_bar_of_a_machine_whose_clock_is_behind(server: AlpacaStreamServer) -> N
     server.time.wrong_by = -3600
     (bar,) = received(AlpacaStream(RIGHT, ["SPY"]), server, lambda: server.minute({"SPY": 500.0}), 1)
     assert bar.asked_at.timestamp() == server.time.now  # it had closed, whatever this machine believes
+
+
+def test_examples() -> None:
+    assert doctest.testmod(alpaca_stream) == (0, 1)
 
 
 def test_key() -> None:

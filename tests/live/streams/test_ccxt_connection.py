@@ -82,13 +82,21 @@ def test_updates_of_an_exchange(exchange_id: str, market: str, message: Any) -> 
 def test_a_message_that_is_no_candle_is_ignored() -> None:
     on_update = mock.Mock()
     updates = CandleUpdates(on_update)
-    updates.append([START * 1000, 1, 2, 3, None, "x"])
+    for numbers in (
+        [1, 2, 3, 4, "x"],
+        [1, 2, 3, None, 5],
+        [1, 2, 0, 1, 5],
+        [1, 2, 3, math.inf, 5],
+        [1, 2, 3, 4, -5],
+        [1],
+    ):
+        updates.append([START * 1000, *numbers])
     updates.append([None, 1, 2, 3, 4, 5])
     assert not on_update.called
-    updates.append([START * 1000, 1, 2, 3, None, 5])
+    updates.append([START * 1000, 1, 2, 3, 4, None])
     (candle,) = updates.take()
     assert candle.start == START
-    assert math.isnan(candle.close)
+    assert math.isnan(candle.volume)
 
 
 def test_updates_that_arrive_together_are_all_seen() -> None:

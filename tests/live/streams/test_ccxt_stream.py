@@ -339,6 +339,28 @@ def _span(bars: Any) -> tuple[int, int]:
     return starts(bars)[0], starts(bars)[-1] + 60
 
 
+@pytest.mark.long
+def test_thousands_of_messages_that_arrive_together() -> None:
+    """With ccxt's own way of reading them, the connection would fall silent."""
+    hectic = random_trades(START, START + 3_600, per_minute=6_000, seed=4)
+    with exchange({"BTC": hectic}) as (server, _):
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server)
+            await pass_time(server, 70)
+            await until(lambda: watching.received)  # by REST; all others come from the stream
+            server.faults.append(Fault(KLINES, times=1_000, answer=Answer({}, 503)))
+            for _ in range(45):
+                for _ in range(100):
+                    server.advance(0.1)
+                expected = int(server.now // 60) * 60 - 60
+                await until(lambda expected=expected: watching.latest(first(watching)) >= expected)  # type: ignore[misc]
+
+        watching = watch(scenario)
+    assert_complete(server, watching)
+    assert not watching.lost
+
+
 # -- refusals ------------------------------------------------------------------------------------------------
 
 
@@ -383,22 +405,22 @@ def test_closing_does_not_wait_for_an_exchange_that_is_gone() -> None:
         asyncio.run(play())
 
 
-def test_exchanges_of_which_ccxt_watches_one_market_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exchanges_of_which_ccxt_watches_one_market_at_a_time() -> None:
+    lacks = {"has": {"watchOHLCVForSymbols": False}}
+
+    async def scenario(watching: Watching) -> None:
+        await subscribed(server, 2)
+        await pass_time(server, 200)
+        server.disconnect()
+        await until(lambda: watching.lost)
+        await subscribed(server, 4)
+        await pass_time(server, 200)
+        await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
+
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, _):
         described = ccxt.pro.binance.describe
-        lacks = {"has": {"watchOHLCVForSymbols": False}}
-        monkeypatch.setattr(ccxt.pro.binance, "describe", lambda self: self.deep_extend(described(self), lacks))
-
-        async def scenario(watching: Watching) -> None:
-            await subscribed(server, 2)
-            await pass_time(server, 300)
-            server.disconnect()
-            await until(lambda: watching.lost)
-            await subscribed(server, 4)
-            await pass_time(server, 300)
-            await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
-
-        watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
+        with mock.patch.object(ccxt.pro.binance, "describe", lambda self: self.deep_extend(described(self), lacks)):
+            watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
     assert_complete(server, watching)
     assert server.subscriptions == 4  # each market has a message of its own
 

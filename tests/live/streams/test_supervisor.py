@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -65,7 +67,7 @@ def test_what_was_missed_is_read_after_a_reconnection(
     server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with recording(server, storage, ["SPY"]) as made:
+    with recording(server, storage, ["SPY"], ping_seconds=0.3) as made:
         trade(server, made, 10)
         server.counts_silent = True  # the half-open connection still counts: Alpaca refuses another one at first
         server.fall_silent()
@@ -73,7 +75,7 @@ def test_what_was_missed_is_read_after_a_reconnection(
         for minute in range(5):
             server.minute({"SPY": 550.0 + minute})
         server.counts_silent = False
-        wait_for(lambda: server.subscribed, "not connected again")
+        wait_for(lambda: made.supervisor.totals.connections == 2, "not connected again")
         server.minute({})
         wait_for(lambda: len(stored(storage, LIVE)) == 15, "the bars of the gap")
         trade(server, made, 3)
@@ -226,6 +228,22 @@ def test_rest_that_fails_is_tried_again(
     equal(storage, SPY, server, "sip", time.now)
 
 
+def test_a_connection_that_says_nothing_is_given_up(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 3)
+        for minute in range(3, 70):  # pings are answered, but no bars are sent
+            time.now += 60
+            for feed in ("iex", "sip"):
+                server.trade("SPY", 500.0 + minute, feed=feed)
+        wait_for(lambda: made.supervisor.totals.connections == 2, "not connected again")
+        trade(server, made, 3)
+    assert made.error is None
+    assert "no bars arrive, but REST has some" in caplog.text
+    equal(storage, LIVE, server, "iex", time.now - 3 * 60)
+
+
 def test_pairs(server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock) -> None:
     key = SeriesKey(AssetKey("BTC", "crypto", quote="USD"), "alpaca", "minute")
     with recording(server, storage, ["BTC/USD"]) as made:
@@ -250,6 +268,32 @@ def test_two_recorders_of_the_same_symbols_do_no_harm(
         other.stop()
     assert one.error is None
     assert other.error is None
+    equal(storage, LIVE, server, "iex", time.now)
+    equal(storage, SPY, server, "sip", time.now)
+
+
+@pytest.mark.long
+def test_a_store_that_another_program_holds_costs_nothing(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.readline()"
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        wait_for(lambda: len(stored(storage, LIVE)) == 5, "the bars before")
+        storage.close()
+        command = [sys.executable, "-c", hold, str(storage.path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdin is not None
+            holder.stdout.readline()
+            trade(server, made, 40)  # a time for settled bars comes and passes
+            wait_for(lambda: made.recorder.counts.spooled > 0, "nothing kept beside the store")
+            trade(server, made, 5)
+            holder.stdin.close()
+        settle(server)
+    assert made.error is None
+    assert made.recorder.counts.failed == made.recorder.counts.dropped == 0
+    assert made.supervisor.totals.comparison.differing == 0
     equal(storage, LIVE, server, "iex", time.now)
     equal(storage, SPY, server, "sip", time.now)
 

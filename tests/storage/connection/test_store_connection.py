@@ -504,6 +504,22 @@ def test_an_unused_lease_ends_by_itself(path: Path) -> None:
     assert eventually(lambda: not any("lease of s.duckdb" in thread.name for thread in threading.enumerate()))
 
 
+def test_a_lease_ends_at_once_where_no_thread_can_start(
+    store: StoreConnection, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the end of the interpreter, since Python 3.12."""
+    store.close()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    add(store)
+    duckdb.connect(str(path)).close()  # another program could not open it while the lease lasts
+    assert count(store) == 11
+    duckdb.connect(str(path)).close()
+
+
 def test_a_transaction_is_kept_apart_though_its_file_was_opened_and_closed_plainly(store: StoreConnection) -> None:
     other_program = """
     import duckdb, sys

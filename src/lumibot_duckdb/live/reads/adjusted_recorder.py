@@ -25,7 +25,7 @@ from lumibot_duckdb.live.reads.recording import BarRecorder
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError
-from lumibot_duckdb.storage.times import NEW_YORK, bar_starts
+from lumibot_duckdb.storage.times import NEW_YORK, bar_starts, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -235,9 +235,11 @@ def compared(storage: DataStorageInterface, live_bars: LiveBars) -> LiveBars:
     if found.oldest:
         logger.info("the prices of %s have changed at the source: the series is restated", key.label())
         storage.restate_series(key.asset, key.source, key.timeframe, adjustment=key.adjustment)
-    elif found.any:
+        # The recorder refuses bars that were requested before a restatement, but these are the reason for it.
+        return replace(live_bars, asked_at=utc_now())
+    if found.any:
         return replace(live_bars, replace=True)
-    elif not found.common and not _is_of_same_day(storage, pin, live_bars.asked_at):
+    if not found.common and not _is_of_same_day(storage, pin, live_bars.asked_at):
         start = int(bar_starts(live_bars.bars).min())
         last = storage.last_time_at_or_before(pin, start - 1)
         if last is not None:

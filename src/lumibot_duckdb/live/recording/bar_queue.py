@@ -123,7 +123,7 @@ class BarQueue:
                 self.lock.wait(left)
 
     def close(self) -> None:
-        """Drop whatever comes from now on."""
+        """Drop all further bars."""
         with self.lock:
             self.closed = True
             self.lock.notify_all()

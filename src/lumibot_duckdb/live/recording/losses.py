@@ -1,4 +1,4 @@
-"""Which bars were lost, or spooled: how many of which series, and between which times."""
+"""Bars that were lost, or spooled: their number, series and times."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class RecorderCounts:
 
 
 class Recorder:
-    """Stores live bars from a thread of its own, so that whoever passes them never waits and sees no error.
+    """Stores live bars from a separate thread, so that its callers never wait for the store and see none of its errors.
 
     Every few seconds, what was recorded is written in one transaction, with what it covers. If another program holds
     the store or the disk fails, the bars are kept beside the store, and the next write merges them. What cannot even be
@@ -121,7 +121,7 @@ class Recorder:
     # -- what others call ------------------------------------------------------------------------------------
 
     def record(self, live_bars: LiveBars) -> None:
-        """Take bars. It returns within microseconds, whatever state the store is in, and never raises.
+        """Take bars. It returns within microseconds, also if the store is held or its disk is full, and never raises.
 
         The recorder keeps the frame of the bars, so nobody may change it afterwards: pass a copy of one that a strategy
         has seen. The metadata should not differ from one response to the next, since bars with different metadata are
@@ -204,15 +204,23 @@ class Recorder:
             self._write(batch)
         self._log.end()
 
+    def _written(self, batch: Sequence[QueuedBars]) -> list[Fate]:
+        """Write items, and after an error that nobody expects one by one, which at most repeats a write."""
+        try:
+            return self._writer.write(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                return [Fate.failed(batch[0], error)]
+            return [fate for item in batch for fate in self._written([item])]
+
     def _write(self, batch: list[QueuedBars]) -> None:
-        """Write a batch, and account for it whatever happens."""
+        """Write a batch, and account for all of it, also if an error ends the thread."""
         fates: Sequence[Fate] = ()
         try:
-            fates = self._writer.write(batch)
+            fates = self._written(batch)
         except BaseException as error:
             fates = [Fate.failed(item, error) for item in batch]
-            if not isinstance(error, Exception):
-                raise
+            raise
         finally:
             with self._queue.lock:
                 for fate in fates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
@@ -65,7 +66,7 @@ def backtest_session(
     settings: Mapping[str, Any],
     budget: float,
 ) -> dict[str, pa.Table]:
-    """Backtest a strategy over the span of a session, and return what it saw and did, as tables of a session.
+    """Backtest a strategy over the span of a session and a little longer, and return what it saw and did.
 
     Parameters:
         source: The class of the data source, as `Strategy.backtest` takes it.
@@ -74,7 +75,7 @@ def backtest_session(
         settings: Those of the session. Parameters whose values were hidden are those of the script.
         budget: The value of the portfolio at the beginning.
 
-    Raises what the strategy raises.
+    Returns the tables of a session. Raises what the strategy raises.
     """
     from lumibot.entities import Asset
 
@@ -93,7 +94,7 @@ def backtest_session(
             strategy.run_backtest(
                 source,
                 start,
-                last.replace(second=0, microsecond=0) + timedelta(minutes=1),
+                last + 2 * _pause_of(settings),  # Lumibot leaves out an iteration that ends with the backtest
                 budget=budget,
                 parameters=parameters,
                 benchmark_asset=None,
@@ -106,6 +107,15 @@ def backtest_session(
     if collected.error is not None:
         raise collected.error
     return collected.tables()
+
+
+def _pause_of(settings: Mapping[str, Any]) -> timedelta:
+    """Return the pause between two iterations, at least a minute; of a `sleeptime` that is not known, a day."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdSMHD]?)", str(settings.get("sleeptime", "")).strip())
+    if found is None:
+        return timedelta(days=1)
+    unit = {"s": "seconds", "h": "hours", "d": "days"}.get(found[2].lower(), "minutes")
+    return max(timedelta(minutes=1), timedelta(**{unit: float(found[1])}))
 
 
 @contextmanager

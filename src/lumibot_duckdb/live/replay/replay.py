@@ -36,7 +36,7 @@ class Replay:
 
     Attributes:
         session: What is stored of the session.
-        first: When its first request or value was (UTC).
+        first: When its first iteration was (UTC).
         last: When its last one was.
         source: The series that the backtest read, or the name of its data source.
         requests: Each request for bars or a price, on both sides.
@@ -164,8 +164,9 @@ def _results_path(results: str | os.PathLike[str] | None, store: str | os.PathLi
 
 
 def _span(session: str, live: Mapping[str, pa.Table]) -> tuple[datetime, datetime]:
-    """Return when the first and the last request or value was."""
-    times = [time for table in ("live_requests", "equity") for time in live[table]["time"].to_pylist()]
+    """Return when the first and the last iteration requested something or had a value."""
+    requested, valued = (live[table]["time"].to_pylist() for table in ("live_requests", "equity"))
+    times = [*requested, *valued[1:]] or valued  # the first value is from before the first iteration
     if not times:
         raise ReplayError(f"the session {session} has recorded no request and no value, so there is nothing to replay")
     return min(times), max(times)

@@ -7,11 +7,14 @@ import os
 import shlex
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.activation.on_import import on_import
 from lumibot_duckdb.lumibot_contract import strategy_access
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.results.live_sessions import LiveSessions
@@ -34,6 +37,10 @@ class SessionRecording:
         command: The script with its arguments, for the record; by default those of this process.
         store: The store in which the bars are recorded.
         pause_seconds: How long rows wait at most until they are written.
+
+    Raises:
+        InvalidResultError: `name` cannot be the name of a session.
+        ValueError: `results` cannot be a results database.
     """
 
     def __init__(
@@ -46,33 +53,40 @@ class SessionRecording:
         pause_seconds: float = 5.0,
     ) -> None:
         from lumibot_duckdb.results.location import results_path
+        from lumibot_duckdb.results.names import check_name
 
         self.path = results_path(results, store)
+        if name is not None:
+            check_name(name)
         self._name = name
         self._command = command
         self._store = None if store is None else str(store)
         self._pause_seconds = pause_seconds
         self._recorders: list[SessionRecorder] = []
+        self._undo: list[Callable[[], None]] = []
         self._guard = Lock()
 
     def install(self) -> bool:
         """Record from now on; return False if the installed Lumibot does not allow it, which is logged.
 
-        Imports Lumibot. Raises `LumibotContractError` if `LUMIBOT_DUCKDB_STRICT` is set.
+        Lumibot is not imported. Raises `LumibotContractError` if `LUMIBOT_DUCKDB_STRICT` is set.
         """
         if not keeps_contract("live_session", otherwise="live sessions are not recorded"):
             return False
-        from lumibot_duckdb.lumibot_contract.live_session_hooks import observe_runs
+        from lumibot_duckdb.lumibot_contract import live_session_hooks as hooks
 
-        observe_runs(self._begin)
+        def observe(_: ModuleType) -> None:
+            hooks.observe_runs(self._begin)
+            self._undo.append(lambda: hooks.stop_observing(self._begin))
+
+        self._undo.append(on_import([hooks.STRATEGY], observe))
         atexit.register(self.close)
         return True
 
     def uninstall(self) -> None:
         """Record no further session; those that run are recorded until they end."""
-        from lumibot_duckdb.lumibot_contract.live_session_hooks import stop_observing
-
-        stop_observing(self._begin)
+        while self._undo:
+            self._undo.pop()()
         atexit.unregister(self.close)
 
     @property

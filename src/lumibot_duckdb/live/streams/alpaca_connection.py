@@ -1,7 +1,7 @@
 """One connection to Alpaca's data streams, through its official client.
 
-The client reconnects after every error, refused keys included, and only logs it. So of the client only the parts below its
-loop are used: they connect, authenticate, subscribe and decode.
+The client reconnects after every error, refused keys included, and only logs it. So only the parts below its loop are
+used: they connect, authenticate, subscribe and decode.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
+from functools import partial
 from typing import Any
 
 from alpaca.common.enums import BaseURL
@@ -18,7 +19,7 @@ from lumibot_duckdb.sources.alpaca.actions import ADJUSTED, SOURCE, AdjustedHist
 from lumibot_duckdb.sources.alpaca.client import AlpacaProvider, frame_of_bars
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, UnknownSymbolError
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, SeriesKey, TimeRange
-from lumibot_duckdb.storage.times import bar_starts
+from lumibot_duckdb.storage.times import NEW_YORK, bar_starts
 
 LIVE_SOURCE = f"{SOURCE}_live"
 FEEDS = ("iex", "sip", "delayed_sip")
@@ -126,12 +127,10 @@ def open_market(
     kind = "crypto" if pairs else "stock"
     live_delay = _DELAY if feed == "delayed_sip" and not pairs else 0
 
+    checks = _DailyChecks(storage, backtests, adjustment)
+
     def series(symbol: str) -> RecordedSeries:
         asset = asset_of(symbol)
-
-        def check() -> None:
-            AdjustedHistory(lambda: storage, lambda: backtests).check(symbol, adjustment, read_before=False)
-
         return RecordedSeries(
             live=RestSeries(SeriesKey(asset, LIVE_SOURCE, "minute"), same_feed, symbol, live_delay),
             settled=RestSeries(
@@ -139,7 +138,7 @@ def open_market(
                 backtests,
                 symbol,
                 0 if pairs else _DELAY,
-                None if pairs else check,
+                None if pairs else partial(checks.check, symbol),
             ),
         )
 
@@ -177,6 +176,23 @@ def key_from(settings: Mapping[str, str]) -> AlpacaKey:
     if not all(text.isascii() and text.isprintable() for text in (key, secret)):
         raise InvalidKeyError("The Alpaca API key or secret contains a character that no key has: copy it again.")
     return AlpacaKey(key, secret)
+
+
+class _DailyChecks:
+    """Checks each stock once a day for splits and dividends, which restate its adjusted series."""
+
+    def __init__(self, storage: DataStorageInterface, provider: AlpacaProvider, adjustment: str) -> None:
+        self._storage = storage
+        self._provider = provider
+        self._adjustment = adjustment
+        self._checked: dict[str, date] = {}
+
+    def check(self, symbol: str) -> None:
+        today = clock.today(NEW_YORK)
+        if self._checked.get(symbol) != today:
+            history = AdjustedHistory(lambda: self._storage, lambda: self._provider)
+            history.check(symbol, self._adjustment, read_before=False)
+            self._checked[symbol] = today
 
 
 def _check_symbols(provider: AlpacaProvider, symbols: Sequence[str], kind: str) -> None:

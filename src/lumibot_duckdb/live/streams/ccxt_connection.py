@@ -18,6 +18,7 @@ from typing import Any
 import ccxt.pro  # type: ignore[import-untyped]
 import pandas as pd
 from ccxt.async_support.base.ws.cache import ArrayCacheByTimestamp  # type: ignore[import-untyped]
+from ccxt.async_support.base.ws.client import Client  # type: ignore[import-untyped]
 
 from lumibot_duckdb.live.streams.bar_stream import StreamLostError
 from lumibot_duckdb.live.streams.streamed_candles import KEPT_CANDLES, Candle
@@ -54,18 +55,36 @@ class CandleUpdates(ArrayCacheByTimestamp):  # type: ignore[misc]
     def append(self, item: Sequence[Any]) -> None:
         """Take a candle as ccxt has it: the start in milliseconds, and numbers, which are texts at some exchanges."""
         super().append(item)
-        start, *numbers = item[:6]
-        try:
-            known = [math.nan if number is None else float(number) for number in numbers]
-            self._updates.append(Candle(int(start) // 1000, *known))
-        except (TypeError, ValueError):
-            return  # no candle; an exception would end ccxt's loop without a word, and REST has this one, too
-        self._on_update()
+        candle = _candle(item)
+        if candle is not None:
+            self._updates.append(candle)
+            self._on_update()
 
     def take(self) -> list[Candle]:
         """Return the updates since the last call, in the order in which they arrived."""
         taken, self._updates = self._updates, []
         return taken
+
+
+class UndrainedClient(Client):  # type: ignore[misc]
+    """ccxt's connection, without the shortcut past aiohttp by which it takes messages that have arrived together.
+
+    It falsifies aiohttp's count of waiting bytes (ccxt 4.5.64 with aiohttp 3.14.4 or later), so that the connection
+    falls silent after four thousand such messages.
+    """
+
+    buffer = None
+
+
+def _without_draining(exchange_class: Any) -> Any:
+    """Return a class of exchanges whose connections are `UndrainedClient`s."""
+
+    def client(self: Any, url: str) -> Any:
+        made = exchange_class.client(self, url)
+        made.__class__ = UndrainedClient
+        return made
+
+    return type(exchange_class.__name__, (exchange_class,), {"client": client})
 
 
 class CcxtConnection:
@@ -79,7 +98,7 @@ class CcxtConnection:
     """
 
     def __init__(self, source: Any, symbols: Sequence[str], timeframe: str, on_update: Callable[[], None]) -> None:
-        self._exchange = getattr(ccxt.pro, source.id)({"enableRateLimit": True})
+        self._exchange = _without_draining(getattr(ccxt.pro, source.id))({"enableRateLimit": True})
         self._exchange.set_markets_from_exchange(source)
         self._updates = {symbol: CandleUpdates(on_update) for symbol in symbols}
         self._exchange.ohlcvs = {symbol: {timeframe: updates} for symbol, updates in self._updates.items()}
@@ -160,6 +179,18 @@ async def first_to_end(coroutines: Sequence[Any]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _candle(item: Sequence[Any]) -> Candle | None:
+    """Return a candle of ccxt; None if it is unusable. REST has it, too, and an exception would end ccxt's loop."""
+    try:
+        first, high, low, last = map(float, item[1:5])
+        volume = math.nan if item[5] is None else float(item[5])
+        candle = Candle(int(item[0]) // 1000, first, high, low, last, volume)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    usable = all(0 < price < math.inf for price in candle[1:5]) and not volume < 0
+    return candle if usable else None
 
 
 def candles_of(bars: pd.DataFrame) -> list[Candle]:

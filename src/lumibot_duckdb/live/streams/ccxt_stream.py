@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -39,7 +38,7 @@ class CandlePace:
         late: After a newer candle has arrived, for updates that it overtook.
         settle: After the end of a candle, before REST is trusted with it.
         tick: Between two looks at what is due.
-        gather: After an update, for others, so that busy markets are not looked at one by one.
+        gather: Between two looks at what the stream has sent.
     """
 
     late: float = 1.0
@@ -109,7 +108,7 @@ class CcxtStream:
                     self._closing.wait(),
                     connection.receive(),
                     self._publish(connection, on_bars),
-                    self._confirm(on_bars),
+                    self._confirm(connection, on_bars),
                     self._announce(connection, on_connected),
                 ]
             )
@@ -143,13 +142,15 @@ class CcxtStream:
 
     async def _publish(self, connection: CcxtConnection, on_bars: OnBars) -> None:
         """Pass on candles as they close."""
-        while True:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._pace.tick)
-                await asyncio.sleep(self._pace.gather)
-            self._changed.clear()
-            for market in self.markets:
-                self._publish_market(market, connection.take_updates(market.symbol), on_bars)
+        looked_at = 0.0
+        while True:  # not with `wait_for` on an event, which loses cancellations in busy markets before Python 3.12
+            await asyncio.sleep(self._pace.gather)
+            now = asyncio.get_running_loop().time()
+            if self._changed.is_set() or now - looked_at >= self._pace.tick:
+                self._changed.clear()
+                looked_at = now
+                for market in self.markets:
+                    self._publish_market(market, connection.take_updates(market.symbol), on_bars)
 
     def _publish_market(self, market: Market, updates: Sequence[Candle], on_bars: OnBars) -> None:
         now, at = self._clock.now(), asyncio.get_running_loop().time()
@@ -172,7 +173,7 @@ class CcxtStream:
 
     # -- what REST has to tell -------------------------------------------------------------------------------
 
-    async def _confirm(self, on_bars: OnBars) -> None:
+    async def _confirm(self, connection: CcxtConnection, on_bars: OnBars) -> None:
         """Request what the stream does not show to be closed. Failed requests are repeated, and end nothing."""
         while True:
             due = [market for market in self.markets if market.candles.unconfirmed(self._clock.now())]
@@ -180,14 +181,14 @@ class CcxtStream:
                 if due or self._clock.is_due:
                     await in_daemon_thread(self._clock.measure)
                 for market in due:
-                    await self._confirm_market(market, on_bars)
+                    await self._confirm_market(market, connection, on_bars)
             except ProviderError as error:
                 self._complain(error)
                 for market in due:
                     market.candles.postpone(self._clock.now())
             await asyncio.sleep(self._pace.tick)
 
-    async def _confirm_market(self, market: Market, on_bars: OnBars) -> None:
+    async def _confirm_market(self, market: Market, connection: CcxtConnection, on_bars: OnBars) -> None:
         now = self._clock.now()
         wanted = market.candles.unconfirmed(now)
         if wanted is None:  # the stream was faster, or the clock was wrong
@@ -197,6 +198,7 @@ class CcxtStream:
         )
         responses = await in_daemon_thread(lambda: list(self._provider.bars(request)))
         self._complained = False
+        self._publish_market(market, connection.take_updates(market.symbol), on_bars)  # what arrived meanwhile
         received: list[Candle] = []
         for response in responses:
             received += self._take(market, response, now, on_bars)

@@ -59,7 +59,7 @@ def compare(streamed: pd.DataFrame, answer: LiveBars) -> Comparison:
     columns = [name for name in answer.bars.columns if name in streamed.columns] or list(answer.bars.columns)
     theirs = _by_start(answer.bars, columns)
     ours = _by_start(streamed, columns)
-    ours = ours[[_is_in(start, answer.covered) for start in ours.index]]
+    ours = ours.loc[[start for start in ours.index if _is_in(start, answer.covered)]]
     both = ours.index.intersection(theirs.index)
     one, other = ours.loc[both], theirs.loc[both]
     differs = ((one != other) & ~(one.isna() & other.isna())).any(axis=1)

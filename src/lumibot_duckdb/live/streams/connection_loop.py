@@ -43,6 +43,8 @@ class ConnectionLoop:
         self._on_connected = on_connected
         self._on_lost = on_lost
         self._has_bars = False
+        self._running: asyncio.Future[None] | None = None
+        self._given_up = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Stay connected until `stop` is set. Raises `ProviderError` if the provider will always refuse."""
@@ -51,10 +53,16 @@ class ConnectionLoop:
             self._has_bars = False
             lost: StreamLostError
             try:
-                await self._stream.run(self._take, self._note_connection)
+                self._running = asyncio.ensure_future(self._stream.run(self._take, self._note_connection))
+                await self._running
                 lost = StreamLostError("the stream ended")
             except StreamLostError as error:
                 lost = error
+            except asyncio.CancelledError:
+                if not self._given_up:
+                    raise
+                lost = StreamLostError(self._given_up)
+            self._given_up = ""
             if self.connected:
                 self.connected = False
                 refused = 0
@@ -68,6 +76,12 @@ class ConnectionLoop:
             seconds = self._pace.pause_after(failures)
             logger.warning("not connected to %s: %s; trying again in %.1f s", self._name, lost, seconds)
             await pause(seconds, stop)
+
+    def give_up(self, reason: str) -> None:
+        """End the present connection, and make another one."""
+        if self._running is not None and not self._running.done():
+            self._given_up = reason
+            self._running.cancel()
 
     def _note_connection(self) -> None:
         self.connected = True

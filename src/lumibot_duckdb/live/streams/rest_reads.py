@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,10 @@ from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams.comparison import Comparison, compare, with_corrections
 from lumibot_duckdb.live.streams.rest_series import RestSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError
-from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged, missing
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY
+from lumibot_duckdb.storage.times import SECONDS_PER_DAY, bar_starts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +29,12 @@ class Reading:
 
     Attributes:
         bars: The number of bars that were read.
+        newest: The start of the newest of them.
         failed: The series that could not be read, with the reasons.
     """
 
     bars: int
+    newest: EpochSeconds | None
     failed: Mapping[SeriesKey, str]
 
     @property
@@ -66,7 +68,7 @@ class RestReads:
         then. Backtests request it again later.
         """
 
-        def read(each: RestSeries) -> int:
+        def read(each: RestSeries) -> Iterator[LiveBars]:
             wanted = TimeRange(max(within.start, within.end - SECONDS_PER_DAY), within.end)
             gaps = self._gaps(each, wanted)
             if gaps and each.check is not None:
@@ -74,13 +76,13 @@ class RestReads:
                 gaps = self._gaps(each, wanted)
             # The bar before a gap proves that there is none between it and the next one.
             ranges = merged(TimeRange(max(gap.start - each.length, wanted.start), gap.end) for gap in gaps)
-            return self._record(each, ranges)
+            return each.read(ranges, only=gaps) if ranges else iter(())
 
         return self._of_each(series, read)
 
     def read_again(self, series: Sequence[RestSeries], within: TimeRange) -> Reading:
         """Read a range, and add what the store lacks."""
-        return self._of_each(series, lambda each: self._record(each, [within]))
+        return self._of_each(series, lambda each: each.read([within]))
 
     def reconcile(
         self,
@@ -96,31 +98,20 @@ class RestReads:
         """
         found = Comparison()
 
-        def read(each: RestSeries) -> int:
+        def read(each: RestSeries) -> Iterator[LiveBars]:
             nonlocal found
-            count = 0
             held = corrections.get(each.key, ())
             for answer in each.read([within]):
                 stored = self._stored(each.key, answer)
                 found += compare(with_corrections(stored, held) if held else stored, answer)
                 as_stored = compare(stored, answer)
-                self._recorder.record(replace(answer, replace=as_stored.changed + as_stored.extra > 0))
-                count += len(answer.bars)
-            return count
+                yield replace(answer, replace=as_stored.changed + as_stored.extra > 0)
 
-        self._recorder.flush(_FLUSH_SECONDS)
         reading = self._of_each(series, read)
         return reading, found
 
     def _gaps(self, series: RestSeries, wanted: TimeRange) -> list[TimeRange]:
         return missing(wanted, self._storage.coverage(series.key, permanent_only=True))
-
-    def _record(self, series: RestSeries, ranges: Sequence[TimeRange]) -> int:
-        count = 0
-        for bars in series.read(ranges) if ranges else ():
-            self._recorder.record(bars)
-            count += len(bars.bars)
-        return count
 
     def _stored(self, key: SeriesKey, answer: LiveBars) -> pd.DataFrame:
         first, last = answer.covered[0].start, answer.covered[-1].end
@@ -131,15 +122,21 @@ class RestReads:
             none: pd.DataFrame = answer.bars.iloc[:0]
             return none
 
-    def _of_each(self, series: Sequence[RestSeries], read: Callable[[RestSeries], int]) -> Reading:
-        bars, failed = 0, {}
+    def _of_each(self, series: Sequence[RestSeries], read: Callable[[RestSeries], Iterator[LiveBars]]) -> Reading:
+        """Read series one after the other, and record what is read."""
+        bars, starts, failed = 0, list[EpochSeconds](), {}
+        self._recorder.flush(_FLUSH_SECONDS)
         for each in series:
             if self._stopping.is_set():
                 failed[each.key] = "the recorder was stopped"
                 continue
             try:
-                bars += read(each)
+                self._storage.merge_spooled()  # bars that could not be written before
+                for answer in read(each):
+                    self._recorder.record(answer)
+                    bars += len(answer.bars)
+                    starts += bar_starts(answer.bars)[-1:].tolist()
             except (ProviderError, StorageError, OSError) as error:
                 failed[each.key] = str(error)
             self._recorder.flush(_FLUSH_SECONDS)  # so that a long reading does not fill the queue
-        return Reading(bars, failed)
+        return Reading(bars, max(starts, default=None), failed)

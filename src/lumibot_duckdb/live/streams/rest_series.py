@@ -45,8 +45,10 @@ class RestSeries:
         """The length of a bar in seconds."""
         return bar_seconds(self.key.timeframe)
 
-    def read(self, ranges: Sequence[TimeRange]) -> Iterator[LiveBars]:
+    def read(self, ranges: Sequence[TimeRange], *, only: Sequence[TimeRange] | None = None) -> Iterator[LiveBars]:
         """Request ranges in which all bars have closed; yield each answer with the ranges that it proves.
+
+        `only` are the parts of the ranges that are wanted; the others are requested for what they prove.
 
         An answer proves the time between its first and its last bar, and outside of that only the time when the market
         was closed. So a machine whose clock is ahead does not take bars that do not exist yet for missing ones.
@@ -69,7 +71,7 @@ class RestSeries:
                 starts = bar_starts(answer.bars)
                 proof = evidence.add(TimeRange(answer.start, answer.end), starts)
                 proven = [*missing(TimeRange(answer.start, answer.end), proof.provisional), *proof.proven_before]
-                covered = tuple(merged(common(proven, ranges)))
+                covered = tuple(merged(common(proven, ranges if only is None else only)))
                 kept = _within(starts, covered) & (starts + self.length <= epoch_seconds(asked_at))
                 bars = answer.bars[kept]
                 if not all(bool((np.isfinite(bars[name]) & (bars[name] > 0)).all()) for name in _PRICES):

@@ -52,6 +52,7 @@ class RestUpkeep:
         interval: float,
         stopping: threading.Event,
     ) -> None:
+        self.newest_settled: EpochSeconds | None = None
         self._live = [each.live for each in market.series]
         self._settled = [each.settled for each in market.series]
         self._delay = max(each.delay for each in (*self._live, *self._settled))
@@ -133,6 +134,7 @@ class RestUpkeep:
             return
         reading = self._reads.read_uncovered(self._settled, TimeRange(self._since, until))
         self._totals.settled += reading.bars
+        self.newest_settled = reading.newest or self.newest_settled
         self._log_problem(reading)
         if not reading.failed:
             self._totals.settled_until = until

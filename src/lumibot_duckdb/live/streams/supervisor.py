@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _HOUR = 3600
 _MINUTE = 60
+_MUTE_SECONDS = 30 * 60
 
 
 class Supervisor:
@@ -171,10 +172,17 @@ class Supervisor:
         hour, before = clock.epoch_now() // _HOUR, self.totals.copy()
         while not stop.is_set():
             done = await self._read(self._upkeep.work)
+            self._give_up_if_mute()
             if clock.epoch_now() // _HOUR != hour:
                 logger.info("in the last hour: %s", self.totals.since(before, self._recorder.counts))
                 hour, before = clock.epoch_now() // _HOUR, self.totals.copy()
             await pause(self._pace.poll if done else self._pace.longest_pause, stop)
+
+    def _give_up_if_mute(self) -> None:
+        """Connect again if REST has much newer bars than the stream, of the time of this connection."""
+        settled, streamed = self._upkeep.newest_settled, self.totals.newest or 0
+        if self.connected and settled is not None and settled > max(streamed, self._connected_at) + _MUTE_SECONDS:
+            self._connections.give_up("no bars arrive, but REST has some")
 
     @staticmethod
     async def _read(work: Callable[[], None]) -> bool:

@@ -37,7 +37,7 @@ class Totals:
 
     def status(self, name: str, symbols: int, *, connected: bool) -> str:
         """Return the text of the status line."""
-        state = "Recording" if connected else "Reconnecting, to record"
+        state = "Recording" if connected else "Reconnecting, to record" if self.connections else "Connecting, to record"
         newest = "" if self.newest is None else f", newest {new_york(self.newest)}"
         return f"{state} {count(symbols, 'symbol')} from {name}: {count(self.streamed, 'bar')}{newest}"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.checking.verified import VerifiedKinds
@@ -25,14 +25,12 @@ from lumibot_duckdb.storage.times import epoch_seconds_ceiling
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lumibot_duckdb.live.reads.live_read import FetchOne
     from lumibot_duckdb.live.warm_up.broker_frames import FrameForm
     from lumibot_duckdb.live.warm_up.joining import Joined
     from lumibot_duckdb.live.warm_up.stored_part import StoredPart
 
 logger = logging.getLogger(__name__)
-
-BrokerFetch: TypeAlias = "Callable[[pd.Timestamp, pd.Timestamp], pd.DataFrame | None]"
-"""Requests the bars that start in `[start, stop)` from the broker; None if it has none. Raises the broker's errors."""
 
 DEADLINE_SECONDS = 2.0
 BARS_WORTH_A_REQUEST = 300
@@ -137,7 +135,7 @@ class WarmUp:
         self.counts = WarmUpCounts()
 
     def fetch(
-        self, series: Any, key: SeriesKey, start: pd.Timestamp, stop: pd.Timestamp, fetch: BrokerFetch
+        self, series: Any, key: SeriesKey, start: pd.Timestamp, stop: pd.Timestamp, fetch: FetchOne
     ) -> pd.DataFrame | None:
         """Return the bars of a series that start in `[start, stop)`, as the broker returns them; see `ReadFilter`.
 

@@ -59,7 +59,7 @@ def store_batch(store: OpenStore, batch: Sequence[BatchWrite], wait_seconds: flo
             outcomes[refused.position] = BatchOutcome(None, refused.reason)
             del writes[refused.position]
             continue
-        except Exception as error:  # whatever it is, the bars must not be lost
+        except Exception as error:  # of any kind: the bars must not be lost
             outcomes.update({position: _spooled(store, write, error) for position, write in writes.items()})
         else:
             outcomes.update(stored)
