@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,12 @@ import pytest
 from lumibot.data_sources.interactive_brokers_rest_data import InteractiveBrokersRESTData
 from lumibot.tools import shared_bar_cache, yahoo_helper
 
+from live.crossing import Crossing
+from live.live_loop import MINUTE, Market, stepped
 from lumibot_duckdb import DuckDBDataStorage, live
 from lumibot_duckdb.live.activation import LiveCounts
+from lumibot_duckdb.results import LiveSessions
+from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 
 SERIES = shared_bar_cache.BarSeries.make(
@@ -86,6 +91,25 @@ def test_wrappers_of_other_code_survive_deactivation(tmp_path: Path, monkeypatch
     live.deactivate()
     assert shared_bar_cache.read_bars_many is theirs
     shared_bar_cache.read_bars_many = before
+
+
+@pytest.mark.usefixtures("clean_directory")
+def test_sessions_are_recorded_from_activation_to_deactivation(tmp_path: Path) -> None:
+    start = datetime(2024, 6, 3, 10, tzinfo=timezone.utc)
+
+    def trade() -> None:
+        market = Market(start, 200)
+        stepped(Crossing, market, start + 60 * MINUTE, 5, risk_free_rate=0.0, benchmark_asset=None)
+
+    for results in (None, tmp_path / "mine.duckdb"):
+        active = live.activate(tmp_path, results, backfill=False)
+        assert active is not None
+        trade()
+        live.deactivate()
+        trade()
+        sessions = LiveSessions(results_path(results, active.store))
+        assert sessions.summary().num_rows == 1
+        assert sessions.session("Crossing-live").record.store == str(active.store)
 
 
 def test_an_unknown_lumibot_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,6 @@ def on_import(names: Iterable[str], change: Callable[[ModuleType], None]) -> Cal
             change(sys.modules[name])
 
     def end() -> None:
-        finder.ended = True
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
 
@@ -34,7 +33,6 @@ class _Finder(MetaPathFinder):
     def __init__(self, names: frozenset[str], change: Callable[[ModuleType], None]) -> None:
         self.names = names
         self.change = change
-        self.ended = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -43,16 +41,13 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is SourceFileLoader:
-            spec.loader = _Loader(spec.loader.name, spec.loader.path, self)
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
         return spec
 
 
 class _Loader(SourceFileLoader):
-    def __init__(self, name: str, path: str, finder: _Finder) -> None:
-        super().__init__(name, path)
-        self._finder = finder
-
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        if not self._finder.ended:
-            self._finder.change(module)
+        for finder in [each for each in sys.meta_path if isinstance(each, _Finder)]:  # several may want a module
+            if module.__name__ in finder.names:
+                finder.change(module)

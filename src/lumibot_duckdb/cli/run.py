@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.usage = (
         "lumibot-duckdb run [-h] [--store PATH] [--record | --live] [--name NAME] [--results FILE] [-m] SCRIPT "
-        "[ARGUMENT ...]"
+        "[ARG ...]"
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--record", action="store_true", help="store the result of each backtest")

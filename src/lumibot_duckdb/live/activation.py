@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.activation.on_import import on_import
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
+from lumibot_duckdb.lumibot_contract.strategy_access import TRADER_MODULE
 
 if TYPE_CHECKING:
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
@@ -74,11 +75,11 @@ class Activation:
 
 def activate(
     store: str | os.PathLike[str] | None = None,
-    *,
+    results: str | os.PathLike[str] | None = None,
     warm_up: WarmUpArgument = None,
+    *,
     backfill: bool = True,
     sessions: bool = True,
-    results: str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> Activation | None:
     """Record live trading in this process, in the background: the bars that are read, and what strategies see and do.
@@ -94,11 +95,11 @@ def activate(
 
     Args:
         store: The path of the store; by default `LUMIBOT_DUCKDB_PATH`, else the one in Lumibot's cache folder.
+        results: The results database; by default the one of the store.
         warm_up: Whether reads are answered from the store where it has the bars: True, False, or "auto" for the series
             that `lumibot-duckdb live check` has verified. By default `LUMIBOT_DUCKDB_LIVE_WARM_UP`, else "auto".
         backfill: Whether ranges that were not recorded in the last days are downloaded, in the background.
         sessions: Whether strategies are recorded, or only bars.
-        results: The results database; by default the one of the store.
         name: The name of the sessions; by default that of the strategy, with "-live".
 
     Returns:
@@ -129,8 +130,10 @@ def activate(
             return _active
         if not keeps_contract("live_reads", otherwise="live reads are not recorded"):
             return None
-        session_recording = _session_recording(results, name, path) if sessions else None
-        _active = _begun(path, warm_up, backfill, session_recording)
+        from lumibot_duckdb.live.session.recording import SessionRecording
+
+        recording = SessionRecording(results, name=name, store=path) if sessions else None
+        _active = _begun(path, warm_up, backfill, recording)
         atexit.register(deactivate)
         return _active
 
@@ -153,14 +156,22 @@ def active() -> Activation | None:
     return _active
 
 
-def _session_recording(
-    results: str | os.PathLike[str] | None, name: str | None, store: Path
-) -> SessionRecording | None:
-    """Return the installed recording of sessions; None if the installed Lumibot does not allow it."""
-    from lumibot_duckdb.live.session.recording import SessionRecording
+def _install_with_trader(sessions: SessionRecording) -> Callable[[], None]:
+    """Record sessions once a script has imported Lumibot's trader, without which none runs; return what ends this."""
+    undo: list[Callable[[], None]] = []
 
-    recording = SessionRecording(results, name=name, store=store)
-    return recording if recording.install() else None
+    def install(trader: ModuleType) -> None:
+        if sessions.install():
+            undo.append(sessions.uninstall)
+
+    undo.append(on_import((TRADER_MODULE,), install))
+
+    def end() -> None:
+        while undo:
+            undo.pop()()
+        sessions.close()
+
+    return end
 
 
 def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: SessionRecording | None) -> Activation:
@@ -181,7 +192,7 @@ def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: Sessio
     if filled_in is not None:
         undo.append(filled_in.close)
     if sessions is not None:
-        undo += [sessions.close, sessions.uninstall]
+        undo.append(_install_with_trader(sessions))
     return Activation(path, recorder, sessions, undo)
 
 

@@ -117,7 +117,7 @@ def test_a_busy_store_delays_bars_and_nothing_else(
     recorder.close(30)
     assert len(closes(storage)) == 4 + 10 - recorder.lost
     assert caplog.text.count("adjusted bars wait until the store can be read") == 1
-    assert caplog.text.count("are not recorded") == 1
+    assert caplog.text.count("are lost") == 1
 
 
 def test_a_recorder_that_is_closed_while_the_store_is_busy_counts_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,3 +154,29 @@ def test_a_forked_process_begins_without_the_bars_of_its_parent(storage: DuckDBD
     recorder.close(30)
     assert os.waitstatus_to_exitcode(status) == 0
     assert len(kept.kept) == 2
+
+
+def test_long_histories_are_passed_on_in_parts_as_the_recorder_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adjusted_recorder, "_LONG", 10)
+    monkeypatch.setattr(adjusted_recorder, "_PART", 4)
+    kept = KeptBars()
+    recorder = AdjustedRecorder(kept, DuckDBDataStorage)
+    whole = live_bars(0, [float(minute) for minute in range(10)])
+    first, last = whole.covered[0].start, whole.covered[0].end
+    pieces = (TimeRange(first - 60, first + 120), TimeRange(first + 180, last + 600))
+    recorder.record(LiveBars(KEY, whole.bars.drop(whole.bars.index[2]), pieces, MONDAY))
+    later = TimeRange(first + 3_600, last + 3_600)
+    twice = pd.concat([whole.bars, whole.bars.shift(freq="1h")])
+    recorder.record(LiveBars(KEY, twice, (*whole.covered, later), MONDAY))
+    recorder.close(30)
+    short, *parts = kept.kept
+    assert short.covered == pieces
+    assert [len(part.bars) for part in parts] == [4, 4, 4, 4, 4]
+    pd.testing.assert_frame_equal(pd.concat([part.bars for part in parts]), twice, check_freq=False)
+    assert [part.covered for part in parts] == [
+        (TimeRange(first, first + 240),),
+        (TimeRange(first + 240, first + 480),),
+        (TimeRange(first + 480, last), TimeRange(later.start, later.start + 120)),
+        (TimeRange(later.start + 120, later.start + 360),),
+        (TimeRange(later.start + 360, later.end),),
+    ]

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads.recording import BarRecorder
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
+from lumibot_duckdb.storage.bars.coverage import common
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError
 from lumibot_duckdb.storage.times import NEW_YORK, bar_starts, utc_now
 
@@ -33,7 +34,9 @@ GIVEN_AT = "given_at"
 adjusted. It is the one that the Alpaca source reads."""
 
 _SAME = 1e-6  # relative difference of prices
-_CAPACITY = 2_000  # answers
+_CAPACITY = 1_000_000  # bars, about 60 MB; a strategy may read years of history at its start
+_PART = 20_000  # bars, of which the recorder takes ten times as many
+_LONG = 5_000  # bars
 _PAUSE = 1.0  # seconds until a busy store is read again
 _FLUSH = 60.0
 
@@ -51,7 +54,7 @@ class AdjustedRecorder:
         self._open = storage
         self._storage: DataStorageInterface | None = None
         self._checked: dict[SeriesKey, datetime] = {}
-        self._waiting: queue.Queue[LiveBars] = queue.Queue(_CAPACITY)
+        self._waiting: queue.Queue[tuple[LiveBars, bool]] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
         self._ending = threading.Event()
@@ -66,21 +69,27 @@ class AdjustedRecorder:
 
     @property
     def waiting(self) -> int:
-        """How many bars are still to be compared."""
-        return sum(len(each.bars) for each in list(self._waiting.queue))
+        """How many bars are still to be passed on."""
+        return sum(len(live_bars.bars) for live_bars, _ in list(self._waiting.queue))
 
     def record(self, live_bars: LiveBars) -> None:
-        """Pass on bars whose prices never change."""
-        self._recorder.record(live_bars)
+        """Pass on bars whose prices never change. Never blocks, never raises."""
+        if len(live_bars.bars) < _LONG:
+            self._recorder.record(live_bars)
+        else:
+            self._put(live_bars, adjusted=False)
 
     def record_adjusted(self, live_bars: LiveBars) -> None:
         """Pass on bars of a series whose past prices may change. Never blocks, never raises."""
-        try:
-            self._waiting.put_nowait(live_bars)
-        except queue.Full:
+        self._put(live_bars, adjusted=True)
+
+    def _put(self, live_bars: LiveBars, *, adjusted: bool) -> None:
+        if self.waiting + len(live_bars.bars) > _CAPACITY:
             if not self.lost:
-                logger.warning("the store cannot be read, so bars of %s are not recorded", live_bars.key.label())
+                logger.warning("too many bars wait for the store, so bars of %s are lost", live_bars.key.label())
             self.lost += len(live_bars.bars)
+        else:
+            self._waiting.put((live_bars, adjusted))
         self._ensure_thread()
 
     def recheck(self, key: SeriesKey) -> None:
@@ -107,7 +116,7 @@ class AdjustedRecorder:
 
     def begin_anew(self) -> None:
         """Begin without anything that waits, in a forked process: the parent has the thread, and may hold locks."""
-        self._waiting = queue.Queue(_CAPACITY)
+        self._waiting = queue.Queue()
         self._guard = threading.Lock()
         self._thread = None
         self.lost = 0
@@ -124,18 +133,22 @@ class AdjustedRecorder:
     def _run(self) -> None:
         while not self._ending.is_set():
             try:
-                live_bars = self._waiting.get(timeout=0.2)
+                live_bars, adjusted = self._waiting.get(timeout=0.2)
             except queue.Empty:
                 continue
             try:
-                self._pass_on(live_bars)
+                for part in in_parts(self._prepared(live_bars) if adjusted else live_bars, _PART):
+                    if self._recorder.counts.waiting > _PART:
+                        self._recorder.flush(_FLUSH)
+                    self._recorder.record(part)
             except Exception:
                 self.lost += len(live_bars.bars)
                 logger.warning("bars of %s were not recorded", live_bars.key.label(), exc_info=True)
             finally:
                 self._waiting.task_done()
 
-    def _pass_on(self, live_bars: LiveBars) -> None:
+    def _prepared(self, live_bars: LiveBars) -> LiveBars:
+        """Return adjusted bars for the recorder, compared with the stored ones if that is due."""
         key, asked_at = live_bars.key, live_bars.asked_at
         checked = self._checked.get(key)
         if checked is None or _day(checked) != _day(asked_at):
@@ -143,7 +156,7 @@ class AdjustedRecorder:
             checked = self._checked[key] = asked_at
         # The same for all bars of a day, because writes with different metadata cannot be joined.
         noted = {**live_bars.metadata, GIVEN_AT: checked.isoformat()}
-        self._recorder.record(replace(live_bars, metadata=noted))
+        return replace(live_bars, metadata=noted)
 
     def _compared(self, live_bars: LiveBars) -> LiveBars:
         """Compare bars with the store, and restate the series if need be; try again while the store is busy."""
@@ -185,8 +198,23 @@ class _Difference:
     any: bool
 
 
+def in_parts(live_bars: LiveBars, most: int) -> Iterator[LiveBars]:
+    """Yield bars in parts of at most `most`, each with what it covers, because the recorder's queue is bounded."""
+    starts = bar_starts(live_bars.bars)
+    if len(starts) <= most:
+        yield live_bars
+        return
+    starts = np.sort(starts)
+    cuts = [min(piece.start for piece in live_bars.covered), *starts[most::most].tolist()]
+    ends = [*cuts[1:], max(piece.end for piece in live_bars.covered)]
+    for start, end in zip(cuts, ends, strict=True):
+        covered = common(live_bars.covered, [TimeRange(start, end)])
+        times = bar_starts(live_bars.bars)
+        yield replace(live_bars, bars=live_bars.bars[(times >= start) & (times < end)], covered=tuple(covered))
+
+
 def compared(storage: DataStorageInterface, live_bars: LiveBars) -> LiveBars:
-    """Return bars as they are to be recorded, after the stored ones were prepared for them.
+    """Return what is to be recorded, after the stored bars were prepared for it.
 
     - If the oldest bar that both have differs, the source has adjusted the past: the series is restated.
     - If only later ones differ, they were corrected: they replace the stored ones.
