@@ -86,17 +86,19 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _replayed(arguments: argparse.Namespace, results: Path, store: Path) -> Replay:
     from lumibot_duckdb.live.replay import replay_session
+    from lumibot_duckdb.progress import Progress
 
-    return replay_session(
-        arguments.session,
-        arguments.script,
-        results=results,
-        store=store,
-        source=arguments.source,
-        adjustment=arguments.adjustment,
-        as_of=arguments.as_of,
-        arguments=arguments.script_arguments,
-    )
+    with Progress("Backtesting the session"):
+        return replay_session(
+            arguments.session,
+            arguments.script,
+            results=results,
+            store=store,
+            source=arguments.source,
+            adjustment=arguments.adjustment,
+            as_of=arguments.as_of,
+            arguments=arguments.script_arguments,
+        )
 
 
 @contextmanager
