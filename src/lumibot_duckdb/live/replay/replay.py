@@ -145,8 +145,8 @@ def replay_session(
 
     if changed := changed_parameters(chosen, stored.record.settings):
         notes.append(
-            f"The session had other values of {', '.join(changed)}, which cannot be restored; the backtest has those of "
-            "the script."
+            f"The session had other values of {', '.join(changed)}, which cannot be restored: the backtest has those "
+            "of the script."
         )
     backtest = _until(last, backtest_session(chosen, kind, first, last, stored.record.settings, _budget(live)))
     within = timedelta(microseconds=Iterations.of(backtest).step * 3 // 2)
