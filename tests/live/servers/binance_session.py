@@ -25,7 +25,7 @@ from lumibot_duckdb.storage.api import TimeRange
 from sources.ccxt.exchanges import exchange_redirected_to
 
 START = 1_700_000_040  # a whole minute
-PACE = CandlePace(late=0.02, settle=10.0, tick=0.01, gather=0.0)
+PACE = CandlePace(late=0.02, settle=10.0, tick=0.01, gather=0.005)
 QUICK = RetryPolicy(limit_pause=0.02, fault_pause=0.005, longest_pause=0.05, attempts=2)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -39,7 +38,7 @@ class CandlePace:
         late: After a newer candle has arrived, for updates that it overtook.
         settle: After the end of a candle, before REST is trusted with it.
         tick: Between two looks at what is due.
-        gather: After an update, for others, so that busy markets are not looked at one by one.
+        gather: Between two looks at what the stream has sent.
     """
 
     late: float = 1.0
@@ -79,7 +78,7 @@ class CcxtStream:
         self._provider = provider
         self._timeframe = timeframe
         self._pace = pace
-        self._clock = ExchangeClock(provider.time, doubt_seconds=10 * pace.tick)
+        self._clock = ExchangeClock(lambda: provider.time(symbols[0]), doubt_seconds=10 * pace.tick)
         self.markets = tuple(self._market(symbol, exchange_id) for symbol in symbols)
         self._changed = asyncio.Event()
         self._closing = asyncio.Event()
@@ -143,13 +142,15 @@ class CcxtStream:
 
     async def _publish(self, connection: CcxtConnection, on_bars: OnBars) -> None:
         """Pass on candles as they close."""
-        while True:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._pace.tick)
-                await asyncio.sleep(self._pace.gather)
-            self._changed.clear()
-            for market in self.markets:
-                self._publish_market(market, connection.take_updates(market.symbol), on_bars)
+        looked_at = 0.0
+        while True:  # not with `wait_for` on an event, which loses cancellations in busy markets before Python 3.12
+            await asyncio.sleep(self._pace.gather)
+            now = asyncio.get_running_loop().time()
+            if self._changed.is_set() or now - looked_at >= self._pace.tick:
+                self._changed.clear()
+                looked_at = now
+                for market in self.markets:
+                    self._publish_market(market, connection.take_updates(market.symbol), on_bars)
 
     def _publish_market(self, market: Market, updates: Sequence[Candle], on_bars: OnBars) -> None:
         now, at = self._clock.now(), asyncio.get_running_loop().time()
