@@ -30,6 +30,7 @@ CHANNELS = ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", 
 LETTERS = {"bars": "b", "updatedBars": "u", "dailyBars": "d"}
 _LATEST = {"/v2/stocks/bars/latest": "stock", "/v1beta3/crypto/us/latest/bars": "crypto"}
 _MINUTE = 60
+_WITHHELD = {"message": "subscription does not permit querying recent SIP data"}
 
 
 class SimulatedClock:
@@ -47,11 +48,13 @@ class SimulatedClock:
 class SimulatedRest(AlpacaServer):
     """The REST API as of the simulated clock: bars that have closed, of all exchanges only after 15 minutes.
 
-    `feeds` has the bars of each feed by symbol; those of "sip" are what backtests get.
+    `feeds` has the bars of each feed by symbol; those of "sip" are what backtests get. `sip_delay` is for how many
+    seconds the plan withholds them.
     """
 
     time: SimulatedClock = field(default_factory=lambda: SimulatedClock("2024-07-03 09:25"))
     known: tuple[str, ...] = ()
+    sip_delay: int = 15 * _MINUTE
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +65,8 @@ class SimulatedRest(AlpacaServer):
     def answer(self, request: Request, headers: Mapping[str, str]) -> Answer:
         authorised = headers.get("apca-api-key-id") == KEY and headers.get("apca-api-secret-key") == SECRET
         if request.path in _LATEST and authorised:
+            if request.query.get("feed") == "sip" and self.sip_delay:
+                return Answer(_WITHHELD, 403)
             known = [symbol for symbol in request.query["symbols"].split(",") if symbol in self.known]
             return Answer({"bars": {symbol: _as_json(_bar(0, 1.0), 0) for symbol in known}})
         return super().answer(request, headers)
@@ -70,8 +75,8 @@ class SimulatedRest(AlpacaServer):
         feed = "us" if kind == "crypto" else request.query.get("feed", "sip")
         last = pd.Timestamp(request.query["end"])
         last = (last.tz_localize("UTC") if last.tz is None else last).timestamp()
-        if feed == "sip" and last > self.time.now - 15 * _MINUTE:
-            return Answer({"message": "subscription does not permit querying recent SIP data"}, 403)
+        if feed == "sip" and last > self.time.now - self.sip_delay:
+            return Answer(_WITHHELD, 403)
         self._asked.feed = feed
         return super()._bars_answer(kind, request)
 

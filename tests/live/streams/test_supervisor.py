@@ -255,6 +255,29 @@ def test_pairs(server: AlpacaStreamServer, storage: DuckDBDataStorage, time: Sim
     assert made.supervisor.totals.comparison.differing == 0
 
 
+@pytest.mark.parametrize(("feed", "delay"), [("sip", 0), ("delayed_sip", 15)])
+def test_feeds_of_all_exchanges(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, feed: str, delay: int
+) -> None:
+    server.rest.sip_delay = delay * 60
+    settle(server, 30)
+    with recording(server, storage, ["SPY"], feed) as made:
+        for minute in range(40):
+            time.now += 60
+            server.trade("SPY", 500.0 + minute, feed="sip")
+            late = time.now - 60 - delay * 60
+            if late in server.rest.feeds["sip"]["SPY"]:
+                server.publish("SPY", late, feed="sip")
+                made.received(1 + minute - delay)
+        settle(server, 35)
+    assert made.error is None
+    assert made.supervisor.totals.streamed == 40 - delay
+    settled = made.supervisor.totals.settled_until
+    assert settled is not None
+    equal(storage, SPY, server, "sip", settled)
+    equal(storage, LIVE, server, "sip", settled)
+
+
 def test_two_recorders_of_the_same_symbols_do_no_harm(
     server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
 ) -> None:
