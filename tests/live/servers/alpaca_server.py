@@ -201,6 +201,7 @@ class AlpacaStreamServer:
     def disconnect(self) -> None:
         """Break off all connections."""
         self._call(self._each(lambda session: session.connection.transport.abort()))
+        self._call(self._without_sessions())
 
     def fall_silent(self) -> None:
         """Stop reading from and writing to the present connections, without closing them."""
@@ -211,6 +212,13 @@ class AlpacaStreamServer:
         """Send an error to all connections, and close them."""
         for session in list(self._sessions):
             self._call(session.refuse(code, message))
+        self._call(self._without_sessions())
+
+    async def _without_sessions(self) -> None:
+        """Wait until the present connections have ended, except silent ones."""
+        present = [each for each in self._sessions if each not in self._silent]
+        while any(each in self._sessions for each in present):
+            await asyncio.sleep(0.001)
 
     async def _each(self, action: Callable[[_Session], Any]) -> None:
         for session in list(self._sessions):
