@@ -132,6 +132,10 @@ class LiveBinanceServer(BinanceServer):
         self._stream.shutdown()
         super().__exit__(*arguments)
 
+    def answered_at(self) -> float:
+        """Return the exchange's time."""
+        return self.now
+
     def list_trades(self, base: str, quote: str, trades: Trades) -> None:
         """List a market with all its trades, those of the future included."""
         name = base + quote

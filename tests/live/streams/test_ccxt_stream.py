@@ -29,6 +29,7 @@ from live.servers.binance_session import (
     until,
 )
 from lumibot_duckdb.live.streams.ccxt_stream import Market, open_stream
+from lumibot_duckdb.sources.ccxt import client
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
 from lumibot_duckdb.storage.api import TimeRange
 from sources.ccxt.binance_server import INFO, too_many
@@ -275,6 +276,25 @@ def test_the_computers_clock_is_wrong(ahead: float) -> None:
     assert_complete(server, watching)
     for bars in watching.received:
         assert bars.covered[0].end <= server.now  # none that was open
+
+
+@LONG
+def test_an_exchange_that_ccxt_cannot_ask_for_its_time() -> None:
+    """The dates of its answers tell."""
+    with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, machine):
+        client.PROVIDERS["binance"].exchange().has["fetchTime"] = False
+        machine.ahead = 600.0
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server)
+            await pass_time(server, 500)
+            await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
+
+        watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
+    assert_complete(server, watching)
+    assert not server.asked(TIME)
+    for bars in watching.received:
+        assert bars.covered[0].end <= server.now
 
 
 @LONG
