@@ -82,7 +82,7 @@ def test_busy_and_quiet_markets_are_complete() -> None:
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
             await until(lambda: watching.connections == 1)
-            await pass_time(server, 1_200)
+            await pass_time(server, 900)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT", "BTC/USDT")
@@ -118,7 +118,7 @@ def test_an_exchange_without_empty_candles() -> None:
 
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
-            await pass_time(server, 3_600)
+            await pass_time(server, 2_700)
             last = starts(truth(server, first(watching), TimeRange(START, int(server.now) - 120)))[-1]
             await until(lambda: watching.latest(first(watching)) >= last)
 
