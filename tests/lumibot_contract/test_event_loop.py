@@ -81,6 +81,15 @@ def test_lumibots_loop_is_changed_once() -> None:
     assert vars(sys.modules["lumibot.backtesting.backtesting_broker"])["pd"] is pd
 
 
+def test_names_are_looked_for_again_once_more_is_imported(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    event_loop_hooks.make_steps_cheaper()
+    vars(module)["later"] = LazyModule("imported_later")
+    event_loop_hooks.make_steps_cheaper()
+    monkeypatch.setitem(sys.modules, "imported_later", ModuleType("imported_later"))
+    event_loop_hooks.make_steps_cheaper()
+    assert vars(module)["later"] is sys.modules["imported_later"]
+
+
 # -- the broker's times ------------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,8 @@ from lumibot_duckdb.lumibot_contract.callers import is_of
 
 _OURS = __name__.split(".")[0]
 _is_changed = False
+_modules_at_binding = 0
+"""How many modules were imported when names were bound last."""
 
 
 def make_steps_cheaper() -> None:
@@ -28,8 +30,10 @@ def make_steps_cheaper() -> None:
 
     Call it at the start of each backtest: names are bound to what has been imported by then.
     """
-    global _is_changed
-    bind_loaded_names()
+    global _is_changed, _modules_at_binding
+    if len(sys.modules) != _modules_at_binding:
+        bind_loaded_names()
+        _modules_at_binding = len(sys.modules)
     if _is_changed:
         return
     from lumibot.backtesting.backtesting_broker import BacktestingBroker
