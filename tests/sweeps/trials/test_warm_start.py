@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
@@ -54,6 +55,19 @@ def test_a_store_that_has_gone_is_no_error(folder: Path, storage: DuckDBDataStor
     warm_start.note_loaded(folder, frozenset(sys.modules))
     storage.close()
     storage.path.unlink()
+    assert warm_start.load_as_noted(folder)
+
+
+def test_an_error_of_duckdb_ends_no_sweep(
+    folder: Path, storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise duckdb.IOException("no space for threads")
+
+    storage.store_ohlcv_data("A", minute_bars(), "test", "minute")
+    storage.pin("A")
+    warm_start.note_loaded(folder, frozenset(sys.modules))
+    monkeypatch.setattr(warm_start, "keep_series", fail)
     assert warm_start.load_as_noted(folder)
 
 

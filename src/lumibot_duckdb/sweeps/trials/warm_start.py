@@ -20,7 +20,6 @@ from lumibot_duckdb.storage.bars.keeping import keep_series
 from lumibot_duckdb.storage.bars.known_contents import KnownContents
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
-from lumibot_duckdb.storage.errors import StorageError
 
 _FILE = "loaded.json"
 _OURS = __name__.split(".")[0]
@@ -102,7 +101,7 @@ def load_as_noted(folder: Path) -> bool:
     fill_caches()
     make_steps_cheaper()
     for path, series in noted["stores"].items():
-        with suppress(StorageError):  # each trial reads it, or reports the error
+        with suppress(Exception):  # each trial reads it, or reports the error
             _keep_series(Path(path), series)
     return True
 
