@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import replace
 from itertools import pairwise
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from quantstats_lumi import stats
+from quantstats_lumi import stats, utils
 
 from hypothesis_settings import examples
 from lumibot_duckdb.comparison.outcome import Backtest, Table
@@ -170,3 +171,13 @@ def test_the_years_of_cagr_are_those_of_the_documentation() -> None:
     """docs/cli.md says how many days a year has."""
     found = return_statistics(daily(0.0, *[0.001] * 99), 0.0)
     assert found["cagr"].value == pytest.approx(1.001 ** (99 / (99 / 365.25)) - 1)
+
+
+def test_quantstats_sees_the_same_callers_without_their_source_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    returns = daily(0.01, -0.02, 0.0, 0.03)
+    found = return_statistics(returns, 0.05)
+    assert utils.inspect is not inspect
+    cheap, full = (each.stack() for each in (utils.inspect, inspect))
+    assert [each[:2] + each[3:4] for each in cheap] == [each[:2] + each[3:4] for each in full]
+    monkeypatch.setattr(utils, "inspect", inspect)
+    assert return_statistics(returns, 0.05) == found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from datetime import datetime, timedelta
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from lumibot._lazy_imports import LazyLogger, LazyModule, lazy_class
 from lumibot.backtesting.backtesting_broker import BacktestingBroker
 from lumibot.data_sources import DataSource
+from lumibot.entities import Asset
 from lumibot.strategies import strategy_executor
 
 from hypothesis_settings import examples
@@ -79,6 +80,15 @@ def test_lumibots_loop_is_changed_once() -> None:
     with pytest.raises(strategy_executor.Empty):
         strategy_executor.Queue().get_nowait()
     assert vars(sys.modules["lumibot.backtesting.backtesting_broker"])["pd"] is pd
+
+
+def test_names_are_looked_for_again_once_more_is_imported(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    event_loop_hooks.make_steps_cheaper()
+    vars(module)["later"] = LazyModule("imported_later")
+    event_loop_hooks.make_steps_cheaper()
+    monkeypatch.setitem(sys.modules, "imported_later", ModuleType("imported_later"))
+    event_loop_hooks.make_steps_cheaper()
+    assert vars(module)["later"] is sys.modules["imported_later"]
 
 
 # -- the broker's times ------------------------------------------------------------------------------------------
@@ -173,3 +183,84 @@ def test_splits_are_lumibots(ratios: list[Any]) -> None:
         assert changed(source, frame) == changed.__wrapped__(source, frame)
         if frame is not None:
             pd.testing.assert_frame_equal(frame, before)
+
+
+class _Frames:
+    """A data source that has frames of some assets, either preloaded or as bars."""
+
+    def __init__(self, frames: dict[Asset, Any], preloaded: bool) -> None:
+        self._datetime = datetime(2022, 1, 5)
+        self.datetime_end = datetime(2022, 1, 6)
+        self._dividend_cache: dict[Asset, dict[Any, Any]] = {}
+        self._frames = frames
+        self._preloaded = preloaded
+
+    def get_bars(self, assets: list[Asset], length: int, timestep: str, quote: Any) -> dict[Asset, Any]:
+        assert (length, timestep, quote) == (2000, "day", "USD")
+        return {asset: SimpleNamespace(df=self._frames[asset]) for asset in assets if asset in self._frames}
+
+    def _get_backtest_daily_corporate_action_frame(self, asset: Asset, quote: Any) -> Any:
+        return self._frames.get(asset) if self._preloaded else None
+
+
+@examples(40)
+@given(
+    dividends=st.lists(
+        st.sampled_from([0, 0.0, -0.0, np.nan, 1, 0.25, 1e-9, -3.0, np.inf, None, "4", True]), max_size=9
+    ),
+    preloaded=st.booleans(),
+    texts=st.booleans(),
+)
+def test_dividends_are_lumibots(dividends: list[Any], preloaded: bool, texts: bool) -> None:
+    event_loop_hooks.make_steps_cheaper()
+    changed: Any = DataSource.get_yesterday_dividends
+    index = pd.date_range("2022-01-03", periods=len(dividends), freq="12h", tz=NEW_YORK)  # some days have two rows
+    columns = {"close": "x" if texts else 1.0, "dividend": dividends}
+    numbers = pd.to_numeric(pd.Series(dividends, index, object), errors="coerce")
+    given: list[Any] = [
+        pd.DataFrame(columns, index=index),
+        pd.DataFrame({**columns, "dividend": numbers}, index=index),
+        pd.DataFrame({"close": 1.0}, index=index),
+        None,
+    ]
+    frames = {Asset(f"A{number}"): frame for number, frame in enumerate(given)}
+    assets = [*frames, Asset("UNKNOWN")]
+    before: Any = copy.deepcopy(frames)
+    found = []
+    for find in (changed.__wrapped__, changed, changed):
+        source = _Frames(frames, preloaded)
+        paid, again = (dict(find(source, assets, quote="USD")) for _ in range(2))
+        found.append([_typed(each) for each in (paid, again, *source._dividend_cache.values())])
+        assert list(source._dividend_cache) == assets
+    assert found[1] == found[0]
+    for name, frame in frames.items():
+        if frame is not None:
+            pd.testing.assert_frame_equal(frame, before[name])
+
+
+def _typed(values: dict[Any, Any]) -> list[tuple[Any, type, str]]:
+    return [(key, type(value), repr(value)) for key, value in values.items()]
+
+
+def test_few_rows_are_read_to_find_dividends(monkeypatch: pytest.MonkeyPatch) -> None:
+    event_loop_hooks.make_steps_cheaper()
+    index = pd.date_range("2020-01-01", periods=700, tz=NEW_YORK)
+    frame = pd.DataFrame({"close": 1.0, "dividend": 0.0}, index=index)
+    frame.loc[index[[3, 500]], "dividend"] = 0.5
+    rows: list[int] = []
+    iterrows = pd.DataFrame.iterrows
+    monkeypatch.setattr(pd.DataFrame, "iterrows", lambda each: rows.append(len(each)) or iterrows(each))
+    asset = Asset("A")
+    source: Any = _Frames({asset: frame}, preloaded=False)
+    find: Any = DataSource.get_yesterday_dividends
+    find(source, [asset], quote="USD")
+    assert source._dividend_cache[asset] == {index[3].date(): 0.5, index[500].date(): 0.5}
+    assert rows == [2]
+
+
+def test_the_last_dividend_of_a_live_source_is_that_of_its_bars() -> None:
+    event_loop_hooks.make_steps_cheaper()
+    bars = SimpleNamespace(get_last_dividend=lambda: 0.75)
+    source: Any = SimpleNamespace(get_bars=lambda assets, length, timestep, quote: dict.fromkeys(assets, bars))
+    find: Any = DataSource.get_yesterday_dividends
+    assert dict(find(source, [Asset("A")])) == {Asset("A"): 0.75}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeAlias
 
 Completer: TypeAlias = Callable[..., Iterable[str]]
@@ -104,11 +105,9 @@ def setting_keys(**_: Any) -> Iterable[str]:
 def sweeps(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Complete to the sweeps and recorded backtests in the results."""
     with suppress(Exception):
-        from lumibot_duckdb.cli.store import chosen_location
         from lumibot_duckdb.results import ResultsDatabase
-        from lumibot_duckdb.results.location import results_path
 
-        path = results_path(getattr(parsed_args, "results", None), chosen_location(getattr(parsed_args, "store", None)))
+        path = _results_path(parsed_args)
         names: list[str] = ResultsDatabase(path, wait_seconds=_WAIT_SECONDS).sweeps("arrow")["sweep"].to_pylist()
         return names
     return ()
@@ -117,15 +116,20 @@ def sweeps(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
 def live_sessions(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Complete to the sessions of live trading in the results."""
     with suppress(Exception):
-        from lumibot_duckdb.cli.store import chosen_path
         from lumibot_duckdb.results import LiveSessions
-        from lumibot_duckdb.results.location import results_path
 
-        store = chosen_path(getattr(parsed_args, "store", None), offline=True)
-        path = results_path(getattr(parsed_args, "results", None), store)
+        path = _results_path(parsed_args)
         names: list[str] = LiveSessions(path, wait_seconds=_WAIT_SECONDS).summary()["sweep"].to_pylist()
         return names
     return ()
+
+
+def _results_path(parsed_args: argparse.Namespace) -> Path:
+    """Return the path of the results. A published snapshot is not downloaded to find them."""
+    from lumibot_duckdb.cli.store import chosen_location
+    from lumibot_duckdb.results.location import results_path
+
+    return results_path(getattr(parsed_args, "results", None), chosen_location(getattr(parsed_args, "store", None)))
 
 
 def _of_query(parsed_args: argparse.Namespace, query: str) -> Iterable[str]:

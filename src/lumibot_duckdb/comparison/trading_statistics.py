@@ -175,7 +175,8 @@ def return_statistics(returns: pd.Series[float], risk_free: float, *, has_days: 
     if lost := _unusable(returns):
         return _without_value(lost)
     import numpy as np
-    from quantstats_lumi import stats
+
+    from lumibot_duckdb.comparison.quantstats import stats
 
     yearly, is_constant = PERIODS_PER_YEAR, not returns.any()
     reasons = {

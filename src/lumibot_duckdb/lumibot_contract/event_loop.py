@@ -54,6 +54,17 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         digests=frozenset(("1f2370fddb77a4a2",)),
     ),
     Requirement(
+        "lumibot.data_sources.data_source:DataSource.get_yesterday_dividends",
+        "wrapped to read only rows with a dividend",
+        parameters=("assets", "quote"),
+        digests=frozenset(("7dfd84c92c69fc00",)),
+    ),
+    Requirement(
+        "lumibot.data_sources.data_source:DataSource._get_backtest_daily_corporate_action_frame",
+        "its frame may have the dividends",
+        parameters=("asset", "quote"),
+    ),
+    Requirement(
         "lumibot.data_sources.data_source:DataSource._normalize_stock_split_ratio",
         "decides that 0 is no split",
         parameters=("value",),

@@ -6,7 +6,7 @@ A daily backtest spends most of its time in Lumibot's event loop. Some of it cha
   refer to the module or the class itself.
 - The broker subtracts pandas timestamps, which takes a hundred times as long as with Python's datetimes.
 - Several times a day, queues for events are polled that are nearly always empty. `SimpleQueue` needs no lock for that.
-- To find splits, a row object is made of each row of a frame, though hardly any row has a split.
+- To find splits and dividends, a row object is made of each row of a frame, though hardly any row has one.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from __future__ import annotations
 import sys
 from functools import wraps
 from queue import SimpleQueue
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, TypeGuard
 
 from lumibot_duckdb.lumibot_contract.callers import is_of
 
 _OURS = __name__.split(".")[0]
 _is_changed = False
+_modules_at_binding = 0
+"""How many modules were imported when names were bound last."""
 
 
 def make_steps_cheaper() -> None:
@@ -28,8 +30,10 @@ def make_steps_cheaper() -> None:
 
     Call it at the start of each backtest: names are bound to what has been imported by then.
     """
-    global _is_changed
-    bind_loaded_names()
+    global _is_changed, _modules_at_binding
+    if len(sys.modules) != _modules_at_binding:
+        bind_loaded_names()
+        _modules_at_binding = len(sys.modules)
     if _is_changed:
         return
     from lumibot.backtesting.backtesting_broker import BacktestingBroker
@@ -39,6 +43,7 @@ def make_steps_cheaper() -> None:
     strategy_executor.Queue = SimpleQueue
     BacktestingBroker.initialize_market_calendars = _with_datetimes(BacktestingBroker.initialize_market_calendars)
     DataSource._stock_split_cache_from_frame = _of_split_rows(DataSource._stock_split_cache_from_frame)
+    DataSource.get_yesterday_dividends = _of_dividend_rows(DataSource.get_yesterday_dividends)
     _is_changed = True
 
 
@@ -109,7 +114,7 @@ def _with_datetimes(initialize: Any) -> Any:
     return initialize_market_calendars
 
 
-# -- splits ------------------------------------------------------------------------------------------------------
+# -- splits and dividends ----------------------------------------------------------------------------------------
 
 
 def _of_split_rows(find: Any) -> Any:
@@ -123,3 +128,47 @@ def _of_split_rows(find: Any) -> Any:
         return find(source, frame)
 
     return _stock_split_cache_from_frame
+
+
+def _of_dividend_rows(find: Any) -> Any:
+    """Return a method that looks for dividends of an asset in the rows that have one."""
+
+    @wraps(find)
+    def get_yesterday_dividends(source: Any, assets: Any, quote: Any = None) -> Any:
+        looks = getattr(source, "_datetime", None) and any(asset not in source._dividend_cache for asset in assets)
+        return find(_SourceOfDividends(source) if looks else source, assets, quote)
+
+    return get_yesterday_dividends
+
+
+class _SourceOfDividends:
+    """A data source. Whoever iterates over the rows of its frames gets those with a dividend."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def get_bars(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        found = self._source.get_bars(*args, **kwargs)
+        return {
+            asset: SimpleNamespace(df=_with_dividend_rows(bars.df)) if hasattr(bars, "df") else bars
+            for asset, bars in found.items()
+        }
+
+    def _get_backtest_daily_corporate_action_frame(self, asset: Any, quote: Any = None) -> Any:
+        return _with_dividend_rows(self._source._get_backtest_daily_corporate_action_frame(asset, quote=quote))
+
+
+def _with_dividend_rows(frame: Any) -> Any:
+    import pandas as pd
+
+    if type(frame) is not pd.DataFrame or not frame.columns.is_unique or "dividend" not in frame.columns:
+        return frame
+    dividends = frame["dividend"].to_numpy()
+    if dividends.dtype.kind not in "fiu":
+        return frame
+    shown: Any = frame.copy(deep=False)
+    shown.iterrows = frame[dividends > 0].iterrows
+    return shown

@@ -205,6 +205,14 @@ class Catalog:
                 if timeframe in (None, record.key.timeframe) and source in (None, record.key.source)
             ]
 
+    def record(self, series_id: int) -> SeriesRecord | None:
+        """Return a series by its id; None if it is unknown or deleted."""
+        with self._guard:
+            if series_id not in self._records and self._columns is not None:
+                for row in np.flatnonzero(self._columns["series_id"].to_numpy() == series_id).tolist():
+                    self._symbol(self._columns["symbol"][row].as_py())
+            return self._records.get(series_id)
+
     def head(self, series_id: int) -> Head | None:
         """Return the head of a series; None if it is unknown or deleted."""
         with self._guard:

@@ -13,7 +13,7 @@ from lumibot_duckdb.sweeps.scheduling import NumberedRecord
 
 logger = logging.getLogger(__name__)
 
-_PAUSE = 0.5
+_PAUSE = 2.0
 """Seconds between two transactions: each takes 25 ms of CPU time, which short trials can share."""
 _WAIT = 1.0
 """Seconds to wait for another program. Meanwhile no trial is started."""

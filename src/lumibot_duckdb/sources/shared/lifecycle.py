@@ -73,7 +73,7 @@ def track_strategies(base: Any) -> None:
             return original(cls, *args, **kwargs)  # which raises the error of the call
         if _source_for is not None:
             given.arguments["datasource_class"] = _source_for(given.arguments.get("datasource_class"))
-        _make_steps_cheaper()
+        make_steps_cheaper()
         before = _strategy.set(given.arguments.get("name") or cls.__name__)
         try:
             return original(*given.args, **given.kwargs)
@@ -96,7 +96,7 @@ def track_traders(ended: Callable[[list[Any]], None]) -> None:
         if _started is not None:
             _started(_sources_of(trader))
         if trader.is_backtest_broker:
-            _make_steps_cheaper()
+            make_steps_cheaper()
         try:
             with nullcontext() if _observe is None else _observe(trader):
                 return original(trader, *args, **kwargs)
@@ -112,11 +112,12 @@ def _can_track() -> bool:
     )
 
 
-def _make_steps_cheaper() -> None:
+def make_steps_cheaper() -> None:
+    """Make Lumibot's event loop cheaper in this process, if it is one that we know. Idempotent."""
     if keeps_contract("event_loop", otherwise="backtests are as slow as on Lumibot"):
-        from lumibot_duckdb.lumibot_contract.event_loop_hooks import make_steps_cheaper
+        from lumibot_duckdb.lumibot_contract import event_loop_hooks
 
-        make_steps_cheaper()
+        event_loop_hooks.make_steps_cheaper()
 
 
 def _sources_of(trader: Any) -> list[Any]:

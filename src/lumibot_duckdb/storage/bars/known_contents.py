@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
+from lumibot_duckdb.storage.bars.kept_series import KeptSeries
 from lumibot_duckdb.storage.bars.last_use import LastUse
 from lumibot_duckdb.storage.bars.layout import Layout
 from lumibot_duckdb.storage.bars.result_cache import ResultCache
@@ -27,6 +29,7 @@ class KnownContents:
         current: answers about the present contents, by generation.
         states: states of versions, by ingest.
         layouts: the layouts that were read, by id.
+        kept: whole series for processes that are forked.
         seen_generation: a generation at which the history was the known one.
         was_restored: whether a backup was restored while the file was in use here.
     """
@@ -39,6 +42,7 @@ class KnownContents:
         self.current = ResultCache(_CURRENT_BYTES)
         self.states = ResultCache(_STATES_BYTES)
         self.layouts: dict[int, Layout] = {}
+        self.kept = KeptSeries()
         self.seen_generation: int | None = None
         self.was_restored = False
         self._guard = threading.Lock()
@@ -48,6 +52,11 @@ class KnownContents:
     def of(cls, connection: StoreConnection) -> KnownContents:
         """Return what is known about the contents of a connection's file."""
         return cls._shared.get(connection) or cls._shared.setdefault(connection, cls(connection))
+
+    @classmethod
+    def read_series(cls) -> dict[Path, list[int]]:
+        """Return the stores that are in use in this process, and the ids of the series that it has read today."""
+        return {connection.path: sorted(known.last_use.recorded) for connection, known in list(cls._shared.items())}
 
     def results(self, capacity: int) -> ResultCache:
         """Return a new cache for the bars that a storage reads. Another history at the path empties it."""
@@ -61,6 +70,7 @@ class KnownContents:
         self.current.clear()
         self.states.clear()
         self.layouts.clear()
+        self.kept.clear()
         with self._guard:
             for results in self._results:
                 results.clear()

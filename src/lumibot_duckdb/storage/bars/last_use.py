@@ -28,14 +28,21 @@ class LastUse:
         self._day: date | None = None
         self._recorded: set[int] = set()
 
+    @property
+    def recorded(self) -> frozenset[int]:
+        """The ids of the series that this process has read on the last day on which it has read any."""
+        return frozenset(self._recorded)
+
     def record(self, series_id: int) -> None:
         """Record that a series is read today."""
         today = utc_now().date()
         if today != self._day:
             self._day, self._recorded = today, set()
-        if series_id in self._recorded or self.of_replica:
+        if series_id in self._recorded:
             return
         self._recorded.add(series_id)
+        if self.of_replica:
+            return
         with suppress(OSError):
             file = os.open(self.path, _APPEND, 0o666)
             try:

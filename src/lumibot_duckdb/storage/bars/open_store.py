@@ -57,6 +57,7 @@ class OpenStore:
         self._known = KnownContents.of(connection)
         self.last_use = self._known.last_use
         self.catalog = self._known.catalog
+        self.kept = self._known.kept
         self.results = self._known.results(cache_bytes)
         self.counters = Counters()
         self.after_first_write: Callable[[OpenStore], None] | None = None

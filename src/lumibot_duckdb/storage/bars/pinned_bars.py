@@ -65,9 +65,12 @@ class PinnedBars:
 
     def outline(self, pin: SeriesPin) -> Outline:
         """Return the outline of the pinned bars: the stored one, or that of their starts."""
+        kept = self._store.kept.get(pin)
+        if kept is not None:
+            return Outline(times=kept.bars.times)
         rows = self._store.state(pin).rows
         if not has_outline(rows):
-            return Outline(times=self._whole(pin).times)
+            return Outline(times=self.whole(pin).times)
         with self._store.read_pinned(pin) as cursor:
             blocks = self._store.stored_blocks(cursor, pin)
             stored = outline_of(blocks, pin, rows, lambda within: self._times(pin, within))
@@ -78,10 +81,10 @@ class PinnedBars:
 
     def ingest_ids(self, pin: SeriesPin, within: Sequence[TimeRange]) -> list[int] | None:
         """Return the ids of the writes that brought the bars in some ranges; None if the series is long."""
-        return None if has_outline(self._store.state(pin).rows) else self._whole(pin).ingest_ids(within)
+        return None if has_outline(self._store.state(pin).rows) else self.whole(pin).ingest_ids(within)
 
-    def _whole(self, pin: SeriesPin) -> FirstBars:
-        """Return all bars of a short series. They are kept, since they are usually read next."""
+    def whole(self, pin: SeriesPin) -> FirstBars:
+        """Return all bars of a short series. They are held, since they are usually read next."""
         first = self._first
         if first is None or first.pin != pin or first.within is not None:
             first = self._first = self._short.take(pin) or self._read_whole(pin)
@@ -98,7 +101,8 @@ class PinnedBars:
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout]
     ) -> tuple[pa.Table, Int64Array]:
         """Return the stored rows, sorted by time, and their bar starts in epoch seconds."""
-        part = self._first_part(pin, within, columns)
+        kept = self._store.kept.get(pin)
+        part = self._first_part(pin, within, columns) if kept is None else kept.bars.part(within, columns)
         return self._read(pin, within, columns) if part is None else part
 
     def _first_part(

@@ -155,6 +155,10 @@ class StoredBars(SeriesLookup):
     def ingests(
         self, pin: SeriesPin, within: Sequence[TimeRange] | None = None, *, having: str | None = None
     ) -> tuple[IngestInfo, ...]:
+        if having is None and within is not None:
+            kept = self._store.kept.get(pin)
+            if kept is not None and (known := kept.writes(within)):
+                return known
         with self._store.read_pinned(pin) as cursor:
             found = self._ingests(cursor, pin, within, having)
             if not found:

@@ -145,7 +145,7 @@ class Server:
             with suppress(OSError):  # nobody reads them any more
                 channel.send(value=number, day=day, amount=value)
 
-        return TrialRequest.of(message, folder, self._terminal, report)
+        return TrialRequest.of(message, folder, self._terminal, report, notes=not self._has_learned)
 
     def _serve(self, call: BacktestCall) -> NoReturn:
         """Fork a process for each trial that is requested."""

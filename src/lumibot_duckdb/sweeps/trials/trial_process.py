@@ -60,8 +60,8 @@ class TrialRequest:
 
     `values` are the parameters to set; `span` is another start and end of the backtest, if given. `artifacts` is the
     folder for files of the trial, and `folder` the one for its output and its record. `terminal` is a descriptor on
-    which progress is shown. `modules` are those that are imported before the trial. `report`, if given, is called
-    with the number and the value of each day.
+    which progress is shown. `modules`, if given, are those that are imported before the trial, which then notes what it
+    loads. `report`, if given, is called with the number and the value of each day.
     """
 
     values: Mapping[str, Value]
@@ -70,14 +70,20 @@ class TrialRequest:
     as_of: datetime | None = None
     artifacts: Path | None = None
     terminal: int | None = None
-    modules: frozenset[str] = frozenset()
+    modules: frozenset[str] | None = None
     report: Callable[[int, float], None] | None = None
 
     @classmethod
     def of(
-        cls, message: Mapping[str, Any], folder: Path, terminal: int | None, report: Callable[[int, float], None]
+        cls,
+        message: Mapping[str, Any],
+        folder: Path,
+        terminal: int | None,
+        report: Callable[[int, float], None],
+        *,
+        notes: bool = False,
     ) -> TrialRequest:
-        """Return the request of a message."""
+        """Return the request of a message; with `notes`, the trial notes what it loads."""
         span = message["span"]
         return cls(
             values=message["values"],
@@ -86,7 +92,7 @@ class TrialRequest:
             as_of=None if message["as_of"] is None else datetime.fromisoformat(message["as_of"]),
             artifacts=None if message["artifacts"] is None else Path(message["artifacts"]),
             terminal=terminal if message["shows_progress"] else None,
-            modules=frozenset(sys.modules),
+            modules=frozenset(sys.modules) if notes else None,
             report=report if message["reports_values"] else None,
         )
 
@@ -97,8 +103,10 @@ def run_and_exit(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -
     try:
         redirect_output(request.folder / OUTPUT)
         _set_conditions(request)
-        write_record(request.folder, _record(_changed(call, request), request, secrets))
-        note_loaded(request.folder, request.modules)
+        strategies = _note_strategies()  # they hold the store, of which the end notes what was read
+        write_record(request.folder, _record(_changed(call, request), request, secrets, strategies))
+        if request.modules is not None:
+            note_loaded(request.folder, request.modules)
         code = 0
     except BaseException:
         traceback.print_exc()  # in the output, which explains why there is no record
@@ -107,13 +115,13 @@ def run_and_exit(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -
         os._exit(code)
 
 
-def _record(call: BacktestCall, request: TrialRequest, secrets: Set[str]) -> TrialRecord:
+def _record(call: BacktestCall, request: TrialRequest, secrets: Set[str], strategies: list[Any]) -> TrialRecord:
     from lumibot_duckdb.comparison.parameters import parameter_values  # imports Lumibot
     from lumibot_duckdb.sweeps.trials.collecting import record_of
     from lumibot_duckdb.sweeps.trials.risk_free_rates import note_risk_free_rates
 
     note_risk_free_rates()
-    strategies, ends = _note_strategies(), _note_early_ends()
+    ends = _note_early_ends()
     started, began, cpu_began = clock.utc_now(), perf_counter(), process_time()
     error: BaseException | None = None
     try:

@@ -1,6 +1,6 @@
-"""What a trial had to load and the next ones need not: imported libraries, and market calendars.
+"""What a trial had to load and the next ones need not: libraries, market calendars, and short series of the store.
 
-A trial notes both, and the process that forks the trials loads them, so that all later trials begin with them.
+The first trial notes them, and the process that forks the trials loads them, so that all later trials begin with them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from lumibot_duckdb.lumibot_contract import strategy_access
+from lumibot_duckdb.sources.shared.lifecycle import make_steps_cheaper
+from lumibot_duckdb.storage.bars.keeping import keep_series
+from lumibot_duckdb.storage.bars.known_contents import KnownContents
+from lumibot_duckdb.storage.bars.open_store import OpenStore
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 
 _FILE = "loaded.json"
 _OURS = __name__.split(".")[0]
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _holidays: dict[str, Any] = {}
 """By market. A calendar takes a tenth of a second to compute them."""
+_stores: list[OpenStore] = []
+"""Those that trials read: what is known of a store is forgotten with its last user."""
 _continuous: dict[str, bool] = {}
 """Whether a market, by its name, trades around the clock. Lumibot computes a schedule to find out."""
 
@@ -56,10 +63,7 @@ def _remembered(is_continuous: Any) -> Any:
 
 
 def fill_caches() -> None:
-    """Compute what each process computes once: the versions of packages, and the files of all modules.
-
-    quantstats looks for its caller on the stack, and Python reads the paths of all modules for that.
-    """
+    """Compute what each process computes once: the versions of packages, and what the first statistics set up."""
     import pandas as pd
 
     from lumibot_duckdb.comparison.trading_statistics import return_statistics
@@ -73,8 +77,9 @@ def fill_caches() -> None:
 def note_loaded(folder: Path, before: frozenset[str]) -> None:
     """Note in a trial's folder what its process has loaded. `before` are the modules that it began with."""
     modules = [name for name in list(sys.modules) if name not in before and _is_of_library(name)]
+    stores = {str(path): series for path, series in KnownContents.read_series().items()}
     (folder / _FILE).write_text(
-        json.dumps({"modules": modules, "calendars": list(_holidays), "continuous": _continuous})
+        json.dumps({"modules": modules, "calendars": list(_holidays), "continuous": _continuous, "stores": stores})
     )
 
 
@@ -94,7 +99,17 @@ def load_as_noted(folder: Path) -> bool:
         pandas_market_calendars.get_calendar(name)
     _continuous.update(noted["continuous"])
     fill_caches()
+    make_steps_cheaper()
+    for path, series in noted["stores"].items():
+        with suppress(Exception):  # each trial reads it, or reports the error
+            _keep_series(Path(path), series)
     return True
+
+
+def _keep_series(path: Path, series: list[int]) -> None:
+    store = OpenStore(path, StoreConnection.of(path), 0)
+    _stores.append(store)
+    keep_series(store, series)
 
 
 def _is_of_library(name: str) -> bool:
