@@ -64,6 +64,7 @@ def _check_as_json(check: SeriesCheck) -> dict[str, Any]:
     entry = {
         **key_as_json(check.key),
         "equal": check.verified,
+        "adjusted_anew": check.readjusted,
         "seconds_not_recorded": check.unrecorded,
         "error": check.error or None,
     }
@@ -93,6 +94,8 @@ def _numbers(found: BarComparison | None) -> list[str]:
 def _result(check: SeriesCheck) -> str:
     if check.found is None:
         return "not downloaded"
+    if check.readjusted:
+        return "adjusted anew"
     if not check.found.equal:
         return "differs"
     return "equal" if check.found.compared else "no bars"
@@ -104,7 +107,9 @@ def _details(check: SeriesCheck) -> str:
     if check.error:
         lines.append(f"could not be downloaded: {check.error}")
     found = check.found
-    if found is not None:
+    if check.readjusted:
+        lines.append("every bar differs, as after a split or dividend since that day: check a later day")
+    elif found is not None:
         lines += [
             f"{new_york(each.start)} {each.column}: stored {each.stored!r}, provider {each.returned!r}"
             for each in found.values

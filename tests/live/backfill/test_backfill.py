@@ -87,6 +87,17 @@ def test_an_outage_is_filled_when_it_is_over(
     assert starts(markets)[0] == new_york(2, "10:30")
 
 
+@pytest.mark.parametrize(("minutes", "end"), [("0", "11:43:59"), ("30", "11:29:59")])
+def test_the_latest_bars_are_not_requested(
+    storage: DuckDBDataStorage, markets: Markets, monkeypatch: pytest.MonkeyPatch, minutes: str, end: str
+) -> None:
+    monkeypatch.setenv("LUMIBOT_SHARED_BARS_SETTLE_MINUTES", minutes)
+    recorded(storage, markets, SPY)
+    Backfill(lambda: storage, markets.rest, days=1).round(storage)
+    ends = [pd.Timestamp(request.query["end"]) for request in markets.alpaca.asked(BARS)]
+    assert max(ends) == new_york(2, end)
+
+
 def test_series_of_backtests_alone_are_left_alone(
     storage: DuckDBDataStorage, markets: Markets, backfill: Backfill, set_clock: SetClock
 ) -> None:

@@ -14,7 +14,7 @@ from live.markets import BTC, QQQ, SPY, Markets, between, minutes_of, new_york, 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.checking.verified import VerifiedKinds
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
-from sources.alpaca.server import KEY, SECRET
+from sources.alpaca.server import KEY, SECRET, Action
 from templates import template
 from wire.loopback import Answer, Fault
 
@@ -145,6 +145,18 @@ def test_a_provider_that_does_not_answer_changes_no_verification(command: Comman
     assert "could not be downloaded: Alpaca does not accept the API key" in ended.out
     assert SECRET not in ended.out + ended.err
     assert verified(command).has(SPY)
+
+
+def test_a_split_since_that_day_is_no_fault_of_the_recording(command: Command, markets: Markets) -> None:
+    recorded(command, markets, SPY)
+    assert command("live", "check").code == 0
+    markets.alpaca.actions.append(Action("SPY", new_york(2, "00:00").date().isoformat(), before=1, after=4))
+    ended = command("live", "check")
+    assert (ended.code, "adjusted anew" in ended.out) == (1, True)
+    assert "every bar differs, as after a split or dividend since that day: check a later day" in ended.out
+    assert verified(command).has(SPY)
+    (series,) = json.loads(command("live", "check", "--json").out)["series"]
+    assert (series["equal"], series["adjusted_anew"]) == (False, True)
 
 
 def test_without_a_key_the_message_names_the_variables(

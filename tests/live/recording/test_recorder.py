@@ -70,7 +70,7 @@ def test_bars_are_stored_with_what_they_cover(storage: DuckDBDataStorage, record
     assert covered(storage, "X") == [(0, 8)]
     assert covered(storage, "Y") == [(0, 4)]
     (written,) = storage.ingests(storage.pin("X"))
-    assert dict(written.metadata) == {"feed": "sip"}
+    assert dict(written.metadata) == {"feed": "sip", "recorded_live": True}
     assert storage.verify().findings == []
 
 

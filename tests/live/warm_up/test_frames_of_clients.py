@@ -16,12 +16,13 @@ from live.conftest import SetClock
 from live.markets import BTC, SPY, Markets, between, new_york
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.backfill.downloads import download_missing
-from lumibot_duckdb.live.warm_up.warm_up import BrokerFetch, WarmUp
+from lumibot_duckdb.live.reads.live_read import FetchOne
+from lumibot_duckdb.live.warm_up.warm_up import WarmUp
 from lumibot_duckdb.storage.api import SeriesKey
 from sources.alpaca.server import KEY, SECRET
 
 
-def alpaca_as_lumibot_asks_it() -> BrokerFetch:
+def alpaca_as_lumibot_asks_it() -> FetchOne:
     client = StockHistoricalDataClient(KEY, SECRET)
 
     def fetch(start: pd.Timestamp, stop: pd.Timestamp) -> pd.DataFrame | None:
@@ -38,7 +39,7 @@ def alpaca_as_lumibot_asks_it() -> BrokerFetch:
     return fetch
 
 
-def binance_as_lumibot_asks_it() -> BrokerFetch:
+def binance_as_lumibot_asks_it() -> FetchOne:
     exchange = ccxt.binance({"enableRateLimit": True})
 
     def fetch(start: pd.Timestamp, stop: pd.Timestamp) -> pd.DataFrame | None:
@@ -57,7 +58,7 @@ def binance_as_lumibot_asks_it() -> BrokerFetch:
 
 
 def check(
-    storage: DuckDBDataStorage, markets: Markets, key: SeriesKey, broker: BrokerFetch, start: pd.Timestamp
+    storage: DuckDBDataStorage, markets: Markets, key: SeriesKey, broker: FetchOne, start: pd.Timestamp
 ) -> WarmUp:
     """Download all but the last two hours as a backtest does, and compare a read with and without the store."""
     stop = new_york(1, "15:00")

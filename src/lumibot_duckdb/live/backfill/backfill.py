@@ -18,6 +18,7 @@ from lumibot_duckdb.live.rest_bars import PROVIDERS, RestBars
 from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
+from lumibot_duckdb.storage.bars.coverage import end_of_closed_bars
 from lumibot_duckdb.storage.errors import HistoryRestatedError, StorageError
 from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight
 
@@ -29,7 +30,9 @@ SHARE = 0.25
 """The part of a provider's rate limit that the backfill uses. The strategy has the rest."""
 
 _LATELY = timedelta(days=14)
-_MARGIN_SECONDS = 60  # plans without recent data refuse the last fifteen minutes to the second
+_LATEST_SECONDS = 16 * 60
+"""What is newer is not requested: Alpaca's free plan refuses every range that reaches into the last 15 minutes."""
+
 _DAY = timedelta(days=1)
 
 
@@ -163,7 +166,8 @@ class Backfill:
     def _gaps(self, storage: DataStorageInterface, key: SeriesKey, day: date) -> list[TimeRange]:
         """Return the trading time of a day in New York that is settled and not covered."""
         begin = midnight(day, NEW_YORK)
-        end = min(midnight(day + _DAY, NEW_YORK), end_of_settled_bars(key.timeframe) - _MARGIN_SECONDS)
+        latest = end_of_closed_bars(key.timeframe, clock.epoch_now() - _LATEST_SECONDS)
+        end = min(midnight(day + _DAY, NEW_YORK), end_of_settled_bars(key.timeframe), latest)
         if end <= begin:
             return []
         return trading_gaps(key, TimeRange(begin, end), storage.coverage(key))

@@ -44,6 +44,12 @@ class SeriesCheck:
     error: str = ""
 
     @property
+    def readjusted(self) -> bool:
+        """Whether all bars differ, as after a split or dividend since they were recorded: no fault of the recording."""
+        found = self.found
+        return bool(self.key.adjustment) and found is not None and found.compared > 1 and found.all_different
+
+    @property
     def verified(self) -> bool:
         """Whether there were bars to compare, and all were equal."""
         return self.found is not None and self.found.equal and self.found.compared > 0
@@ -100,7 +106,7 @@ def checked(
 
 def outcome(checks: Sequence[SeriesCheck]) -> tuple[list[Verification], list[SeriesKind]]:
     """Return the kinds of series that are verified, and the kinds with a series that differs."""
-    differing = {SeriesKind.of(each.key) for each in checks if each.found is not None and not each.found.equal}
+    differing = {SeriesKind.of(each.key) for each in checks if _shows_a_fault(each)}
     now = clock.utc_now()
     verified = [
         Verification(kind, now, each.day, 1, each.found.compared)
@@ -108,6 +114,10 @@ def outcome(checks: Sequence[SeriesCheck]) -> tuple[list[Verification], list[Ser
         if each.verified and each.found is not None and (kind := SeriesKind.of(each.key)) not in differing
     ]
     return joined(verified), sorted(differing)
+
+
+def _shows_a_fault(check: SeriesCheck) -> bool:
+    return check.found is not None and not check.found.equal and not check.readjusted
 
 
 def _checked(storage: DataStorageInterface, rest: RestBars, day: date, info: SeriesInfo) -> SeriesCheck:

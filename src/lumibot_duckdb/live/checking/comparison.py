@@ -50,6 +50,11 @@ class BarComparison:
         """Whether both have the same bars, with the same values in the columns that the store has."""
         return not (self.different or self.missing or self.extra)
 
+    @property
+    def all_different(self) -> bool:
+        """Whether both have bars at the same times, all of which differ."""
+        return self.different == self.compared and not (self.missing or self.extra)
+
 
 def compared_bars(stored: pd.DataFrame, returned: pd.DataFrame) -> BarComparison:
     """Compare the bars of a range.

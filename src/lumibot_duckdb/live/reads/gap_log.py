@@ -113,31 +113,42 @@ class GapLog:
         return found
 
 
+_SHARED_PART = 0.1
+
+
 class _Batch:
-    """Asks the broker for the whole range of a call once, for all of its series; other ranges series by series."""
+    """Asks the broker for the whole range of a call, and for short parts of it, once for all of its series.
+
+    Series that were recorded together lack the same parts, so that a hundred of them need no hundred requests. Longer
+    parts are those of a series that was not recorded; the others do not need them.
+    """
 
     def __init__(self, fetch: Fetch, members: Sequence[Any], start: pd.Timestamp, stop: pd.Timestamp) -> None:
         self.failure: Exception | None = None
         self._fetch = fetch
         self._members = members
         self._range = (start, stop)
-        self._whole: Frames | None = None
+        self._answers: dict[tuple[pd.Timestamp, pd.Timestamp], Frames] = {}
 
     def of(self, series: Any) -> FetchOne:
         """Return what asks for the bars of one series."""
 
         def ask(start: pd.Timestamp, stop: pd.Timestamp) -> pd.DataFrame | None:
             try:
-                if (start, stop) != self._range:
+                if not self._is_shared(start, stop):
                     return (self._fetch([series], start, stop) or {}).get(series)
-                if self._whole is None:
-                    self._whole = self._fetch(self._members, start, stop) or {}
-                return self._whole.get(series)
+                if (start, stop) not in self._answers:
+                    self._answers[start, stop] = self._fetch(self._members, start, stop) or {}
+                return self._answers[start, stop].get(series)
             except Exception as error:
                 self.failure = error
                 raise
 
         return ask
+
+    def _is_shared(self, start: pd.Timestamp, stop: pd.Timestamp) -> bool:
+        whole_start, whole_stop = self._range
+        return (start, stop) == self._range or stop - start <= _SHARED_PART * (whole_stop - whole_start)
 
 
 def _whole_seconds(start: int, stop: int) -> TimeRange:

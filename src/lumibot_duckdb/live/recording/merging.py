@@ -13,6 +13,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.live.live_bars import LiveBars
+from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.live.recording.losses import span
 from lumibot_duckdb.storage.api import BatchWrite, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged, missing
@@ -93,7 +94,7 @@ class _Group:
             closed_at=max(piece.asked_at for piece in self.pieces),
             provisional=tuple(part for piece in merged(unproven) for part in missing(piece, proven)),
             replace=self.replace,
-            metadata=self.metadata,
+            metadata={**self.metadata, RECORDED_LIVE: True},
         )
         return MergedWrite(write, self.recorded)
 
