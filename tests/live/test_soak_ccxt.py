@@ -122,6 +122,9 @@ def soak(folder: Path, seed: int, hours: float) -> None:
         market = replace(open_market("binance", symbols), stream=open_stream("binance", symbols, pace=PACE))
         supervisor = asyncio.run(record(market, storage, server, weather, hours))
         print(f"{hours} hours, {supervisor.totals.connections} connections, faults: {', '.join(weather.seen)}")
+        found = supervisor.totals.comparison
+        assert found.compared > 0.8 * hours * 60 * len(COINS)
+        assert not found.differing, found  # before the supervisor made the series of the stream equal to REST
         for series in market.series:
             assert_recorded(storage, server, series.live.key)
             assert_recorded(storage, server, series.settled.key)

@@ -74,21 +74,24 @@ def test_a_missing_bucket(tmp_path: Path) -> None:
         DuckDBDataStorage("s3://no-such-bucket/bars")
 
 
-def publish_again_and_again(store: str, target: str, settings: dict[str, str], until: float) -> None:
+def publish_again_and_again(store: str, target: str, settings: dict[str, str], ended: Any) -> None:
     os.environ.update(settings)
     storage = DuckDBDataStorage(store)
     number = 0
-    while time.monotonic() < until:
+    while not ended.is_set():
         number += 1
         storage.store_ohlcv_data("AAPL", bars(10_000) + number, "mine", "minute")
         storage.publish(target, keep=2)
 
 
-def open_again_and_again(target: str, cache: str, settings: dict[str, str], until: float, results: Any) -> None:
+def open_again_and_again(
+    target: str, cache: str, settings: dict[str, str], until: float, results: Any, least: int = 1
+) -> None:
+    """Open what is published until a time, and until there were at least some different snapshots."""
     os.environ.update(settings)
-    found = set()
+    found: set[float] = set()
     number = 0
-    while time.monotonic() < until:
+    while time.monotonic() < until or len(found) < least:
         number += 1
         os.environ["LUMIBOT_DUCKDB_SNAPSHOT_CACHE"] = f"{cache}-{number}"
         storage = DuckDBDataStorage(target)
@@ -105,20 +108,23 @@ def test_two_machines_publish_while_others_open(on_server: dict[str, str], tmp_p
     first = DuckDBDataStorage(tmp_path / "first.duckdb")
     first.store_ohlcv_data("AAPL", bars(10_000), "mine", "minute")
     first.publish(target)
-    results = FORKED.Queue()
+    results, ended = FORKED.Queue(), FORKED.Event()
     publishers = [
-        FORKED.Process(target=publish_again_and_again, args=(str(tmp_path / f"{n}.duckdb"), target, on_server, until))
+        FORKED.Process(target=publish_again_and_again, args=(str(tmp_path / f"{n}.duckdb"), target, on_server, ended))
         for n in range(2)
     ]
     readers = [
         FORKED.Process(
-            target=open_again_and_again, args=(target, str(tmp_path / f"cache-{n}"), on_server, until, results)
+            target=open_again_and_again, args=(target, str(tmp_path / f"cache-{n}"), on_server, until, results, 2)
         )
         for n in range(2)
     ]
     for process in (*publishers, *readers):
         process.start()
-    seen = [results.get(timeout=180) for _ in readers]
+    try:
+        seen = [results.get(timeout=180) for _ in readers]
+    finally:
+        ended.set()
     for process in (*publishers, *readers):
         process.join()
         assert process.exitcode == 0
@@ -134,11 +140,11 @@ def test_killed_publishers_and_readers(on_server: dict[str, str], tmp_path: Path
     first.store_ohlcv_data("AAPL", bars(10_000), "mine", "minute")
     first.publish(target)
     moments = random.Random(5)
-    results = FORKED.Queue()
+    results, ended = FORKED.Queue(), FORKED.Event()
     for attempt in range(12):
         until = time.monotonic() + 600
         publisher = FORKED.Process(
-            target=publish_again_and_again, args=(str(tmp_path / "store.duckdb"), target, on_server, until)
+            target=publish_again_and_again, args=(str(tmp_path / "store.duckdb"), target, on_server, ended)
         )
         reader = FORKED.Process(
             target=open_again_and_again, args=(target, str(tmp_path / "cache"), on_server, until, results)

@@ -75,6 +75,10 @@ class LoopbackServer:
         """Answer a request. `headers` have names in lower case."""
         raise NotImplementedError
 
+    def answered_at(self) -> float:
+        """Return the time of an answer, for its `Date` header."""
+        return time.time()
+
     def __enter__(self: Server) -> Server:
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
@@ -133,6 +137,9 @@ def _handler_of(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             self.do_GET()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(server.answered_at() if timestamp is None else timestamp)
 
         def _send(self, answer: Answer, *, broken: bool) -> None:
             body = answer.content()

@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"there is no script {arguments.script}")
     results = open_results(arguments, arguments.script).path
     store = chosen_path(arguments.store, arguments.script)
-    with _refusals(), _quietly():
+    with _refusals(), _output_of_script_elsewhere():
         replay = _replayed(arguments, results, store)
     if arguments.html is not None:
         from lumibot_duckdb.live.replay.page import replay_page
@@ -86,17 +86,19 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _replayed(arguments: argparse.Namespace, results: Path, store: Path) -> Replay:
     from lumibot_duckdb.live.replay import replay_session
+    from lumibot_duckdb.progress import Progress
 
-    return replay_session(
-        arguments.session,
-        arguments.script,
-        results=results,
-        store=store,
-        source=arguments.source,
-        adjustment=arguments.adjustment,
-        as_of=arguments.as_of,
-        arguments=arguments.script_arguments,
-    )
+    with Progress("Backtesting the session"):
+        return replay_session(
+            arguments.session,
+            arguments.script,
+            results=results,
+            store=store,
+            source=arguments.source,
+            adjustment=arguments.adjustment,
+            as_of=arguments.as_of,
+            arguments=arguments.script_arguments,
+        )
 
 
 @contextmanager
@@ -124,12 +126,11 @@ def _refusals() -> Iterator[None]:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep what the script and Lumibot print out of the command's output: it goes to standard error."""
+def _output_of_script_elsewhere() -> Iterator[None]:
+    """Send what the script and Lumibot print to standard error, because the output is the comparison."""
     import sys
     from contextlib import redirect_stdout
 
-    os.environ.setdefault("BACKTESTING_QUIET_LOGS", "true")
     with redirect_stdout(sys.stderr):
         yield
 

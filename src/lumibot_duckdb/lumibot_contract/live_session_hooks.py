@@ -1,6 +1,6 @@
 """Reports what strategies request, their orders and the values of their portfolios, to an observer of each run.
 
-The classes are wrapped once and for good. A strategy without an observer does not change, and an error of an observer
+The classes stay wrapped. A strategy without an observer does not change, and an error of an observer
 never reaches a strategy.
 """
 
@@ -26,7 +26,7 @@ _EXECUTED = ("run", "run_once")
 
 
 class Observer(Protocol):
-    """Is told what a strategy does while it runs."""
+    """Takes note of what a strategy does while it runs."""
 
     def began(self) -> None:
         """Note that the run begins."""

@@ -83,7 +83,7 @@ def item_strategy(draw: st.DrawFn) -> LiveBars:
     return LiveBars(key_of(symbol), frame, tuple(ranges), asked_at, metadata, replace=draw(st.integers(0, 3)) == 0)
 
 
-@examples(80)
+@examples(60)
 @given(st.lists(item_strategy(), max_size=8))
 def test_few_writes_do_what_all_would_have_done(items: list[LiveBars]) -> None:
     frames = [item.bars.copy() for item in items]

@@ -169,7 +169,7 @@ def check(storage: DuckDBDataStorage, model: Model) -> None:
     assert [finding for finding in storage.verify().findings if finding.check != "uncovered_bars"] == []
 
 
-@examples(24)
+@examples(20)
 @given(steps)
 def test_the_store_has_what_was_not_lost(steps: Sequence[Response | str]) -> None:
     model = Model()

@@ -186,7 +186,7 @@ def test_the_memory_of_many_small_items_is_bounded(storage: DuckDBDataStorage) -
         assert recorder.counts.dropped == 30
 
 
-@pytest.mark.parametrize("error", [SystemExit, MemoryError, AssertionError])
+@pytest.mark.parametrize("error", [SystemExit, MemoryError])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_crash_of_the_thread_costs_a_batch(
     storage: DuckDBDataStorage,
@@ -269,7 +269,7 @@ def test_bars_that_are_refused_cost_no_others(
         assert sum(f"{symbol} stock, minute bars from {SOURCE}" in each for each in said) == 1
 
 
-@pytest.mark.parametrize("nonsense", [None, 5, "bars", live(0, 1).bars])
+@pytest.mark.parametrize("nonsense", [None, live(0, 1).bars])
 def test_nonsense_is_logged_and_does_no_harm(
     storage: DuckDBDataStorage, recorder: Recorder, caplog: pytest.LogCaptureFixture, nonsense: Any
 ) -> None:

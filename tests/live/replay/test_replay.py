@@ -242,7 +242,8 @@ def test_series_are_found_by_the_names_of_assets(tmp_path: Path, folder: Folder)
     assert (found.timeframe, found.missing) == ("minute", ("ZZZ",))
     assert recorded_bars(storage, requested("AAA", timestep="day"), span).timeframe == "day"
     with pytest.raises(
-        ReplayError, match=r"the store has no bars from y of what this session requested \(AAA\): record"
+        ReplayError,
+        match=r"the store has no bars of the source y of what this session requested \(AAA\) while it ran: record",
     ):
         recorded_bars(storage, requested("AAA"), span, source="y")
 
@@ -338,6 +339,23 @@ def test_the_command_prints_tables(run: Callable[..., Any], folder: Folder, tmp_
     assert "key-of-a-broker-123" not in ended.out + page.read_text()
 
 
+def test_the_command_names_what_differs(run: Callable[..., Any], folder: Folder) -> None:
+    ended = run("Crossing-live-3", SCRIPT)
+    assert ended.code == 1
+    assert "40 of 80 requests did not return the same closed bars in the backtest." in ended.out
+    assert ended.out.count("late in live trading (1 newer)") == 20
+    assert "... and 20 more (--html and --json have them)" in ended.out
+    store = folder.other_store(folder.bars[folder.bars.index < FIRST + 5 * MINUTE])
+    ended = run("Crossing-live", SCRIPT, "--store", store)
+    assert ended.code == 1
+    assert "bars missing (1 missing)" in ended.out
+    assert " only live" in ended.out
+    store = folder.other_store(folder.bars[folder.bars.index < FIRST])
+    ended = run("Crossing-live", SCRIPT, "--store", store)
+    assert (ended.code, ended.out) == (1, "")
+    assert "no bars of what this session requested (AAA) while it ran" in ended.err
+
+
 def test_the_script_gets_its_arguments(run: Callable[..., Any], folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("LENGTH = 10\n")
     (tmp_path / "script.py").write_text(UNGUARDED)
@@ -359,7 +377,7 @@ def test_the_command_refuses_what_cannot_be_replayed(run: Callable[..., Any], fo
         (("nothing", SCRIPT), 1, "there is no session nothing"),
         (("Crossing-live", tmp_path / "none.py"), 2, "there is no script"),
         (("Crossing-live", SCRIPT, "--html", tmp_path / "no" / "x.html"), 2, "name a file in an existing folder"),
-        (("Crossing-live", SCRIPT, "--source", "y"), 1, "the store has no bars from y"),
+        (("Crossing-live", SCRIPT, "--source", "y"), 1, "the store has no bars of the source y"),
     ):
         ended = run(*arguments)
         assert (ended.code, ended.out) == (code, "")

@@ -72,6 +72,8 @@ class StreamFaults:
     """Connections stay open, but nothing is sent."""
     refuses: bool = False
     """No connection can be made, as during maintenance."""
+    rejects: bool = False
+    """Subscriptions are answered with an error."""
     duplicates: bool = False
     """Each event is sent twice."""
     swaps: bool = False
@@ -131,6 +133,10 @@ class LiveBinanceServer(BinanceServer):
         self.disconnect()
         self._stream.shutdown()
         super().__exit__(*arguments)
+
+    def answered_at(self) -> float:
+        """Return the exchange's time."""
+        return self.now
 
     def list_trades(self, base: str, quote: str, trades: Trades) -> None:
         """List a market with all its trades, those of the future included."""
@@ -281,6 +287,8 @@ class LiveBinanceServer(BinanceServer):
             return {"error": {"code": 2, "msg": msg}, "id": number}
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return {"error": {"code": 2, "msg": "Invalid request: params must be a list of strings"}, "id": number}
+        if self.faults_of_stream.rejects:
+            return {"error": {"code": 2, "msg": "Invalid request: invalid stream"}, "id": number}
         for name in names:
             if method == "SUBSCRIBE":
                 connection.streams[name] = None

@@ -63,6 +63,7 @@ def test_what_the_strategy_saw_and_did_is_stored(recorded: Callable[..., Session
     stored, tables = sessions.session("Overwriting-live"), sessions.tables("Overwriting-live")
     assert (stored.status, stored.lost, stored.record.store) == ("complete", 0, "bars.duckdb")
     assert stored.record.settings["parameters"] == {"length": 10, "api_key": "[hidden]"}
+    assert stored.record.settings["inexact_parameters"] == ["api_key"]
     assert stored.record.settings["market"] == "24/7"
     assert stored.record.settings["class"] == "Overwriting"
 

@@ -29,6 +29,7 @@ from live.servers.binance_session import (
     until,
 )
 from lumibot_duckdb.live.streams.ccxt_stream import Market, open_stream
+from lumibot_duckdb.sources.ccxt import client
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
 from lumibot_duckdb.storage.api import TimeRange
 from sources.ccxt.binance_server import INFO, too_many
@@ -81,7 +82,7 @@ def test_busy_and_quiet_markets_are_complete() -> None:
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
             await until(lambda: watching.connections == 1)
-            await pass_time(server, 1_200)
+            await pass_time(server, 900)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT", "BTC/USDT")
@@ -117,7 +118,7 @@ def test_an_exchange_without_empty_candles() -> None:
 
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
-            await pass_time(server, 3_600)
+            await pass_time(server, 2_700)
             last = starts(truth(server, first(watching), TimeRange(START, int(server.now) - 120)))[-1]
             await until(lambda: watching.latest(first(watching)) >= last)
 
@@ -278,6 +279,25 @@ def test_the_computers_clock_is_wrong(ahead: float) -> None:
 
 
 @LONG
+def test_an_exchange_that_ccxt_cannot_ask_for_its_time() -> None:
+    """The dates of its answers tell."""
+    with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, machine):
+        client.PROVIDERS["binance"].exchange().has["fetchTime"] = False
+        machine.ahead = 600.0
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server)
+            await pass_time(server, 500)
+            await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
+
+        watching = watch(scenario, "BTC/USDT", "IDLE/USDT")
+    assert_complete(server, watching)
+    assert not server.asked(TIME)
+    for bars in watching.received:
+        assert bars.covered[0].end <= server.now
+
+
+@LONG
 def test_the_exchanges_clock_leaps_ahead() -> None:
     with exchange({"BTC": BUSY, "IDLE": QUIET}) as (server, machine):
 
@@ -431,6 +451,34 @@ def test_an_unknown_market_is_refused_before_anything_is_subscribed_to() -> None
         with pytest.raises(UnknownMarketError, match="Binance has no market BTC/USD; of BTC it has BTC/USDT"):
             asyncio.run(stream.run(lambda bars: None, lambda: None))
         assert server.connected == 0
+
+
+def test_a_subscription_that_is_refused() -> None:
+    with exchange({"BTC": BUSY}) as (server, _):
+        server.faults_of_stream.rejects = True
+        with pytest.raises(ProviderError, match=r"Binance refuses the request .*invalid stream"):
+            asyncio.run(open_stream("binance", ["BTC/USDT"], pace=PACE).run(lambda bars: None, lambda: None))
+
+
+def test_a_subscription_that_is_refused_later_is_tried_again() -> None:
+    """It worked before, so it is not the symbol or the timeframe that is wrong."""
+    with exchange({"BTC": BUSY}) as (server, _):
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server)
+            await pass_time(server, 130)
+            await until(lambda: watching.received)
+            server.faults_of_stream.rejects = True
+            server.disconnect()
+            await until(lambda: len(watching.lost) >= 2)
+            server.faults_of_stream.rejects = False
+            await subscribed(server, 2)
+            await pass_time(server, 130)
+            await until(lambda: watching.latest(first(watching)) >= server.now - 130)
+
+        watching = watch(scenario)
+    assert_complete(server, watching)
+    assert "invalid stream" in watching.lost[1]
 
 
 def test_a_place_that_is_not_served() -> None:

@@ -135,6 +135,8 @@ def test_silence_is_noticed_by_the_first_trade() -> None:
     candles.hear([candle(120)], 120, at=120)
     assert candles.missed([candle(60), candle(120)]) is None
     assert candles.missed([candle(180)]) == candle(180)
+    candles.hear([candle(180)], 150, at=180)  # by a clock that is slow, it has not begun
+    assert candles.missed([candle(180)]) is None
 
 
 def test_after_a_long_absence_a_thousand_candles_are_requested() -> None:

@@ -15,7 +15,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.streams.alpaca_stream import AlpacaKey
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError, UnknownSymbolError
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
-from sources.alpaca.server import KEY
+from sources.alpaca.server import KEY, Action
 from wire.loopback import Answer, Fault
 
 SPY = SeriesKey(AssetKey("SPY"), "alpaca", "minute", "all")
@@ -255,6 +255,29 @@ def test_pairs(server: AlpacaStreamServer, storage: DuckDBDataStorage, time: Sim
     assert made.supervisor.totals.comparison.differing == 0
 
 
+@pytest.mark.parametrize(("feed", "delay"), [("sip", 0), ("delayed_sip", 15)])
+def test_feeds_of_all_exchanges(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, feed: str, delay: int
+) -> None:
+    server.rest.sip_delay = delay * 60
+    settle(server, 30)
+    with recording(server, storage, ["SPY"], feed) as made:
+        for minute in range(40):
+            time.now += 60
+            server.trade("SPY", 500.0 + minute, feed="sip")
+            late = time.now - 60 - delay * 60
+            if late in server.rest.feeds["sip"]["SPY"]:
+                server.publish("SPY", late, feed="sip")
+                made.received(1 + minute - delay)
+        settle(server, 35)
+    assert made.error is None
+    assert made.supervisor.totals.streamed == 40 - delay
+    settled = made.supervisor.totals.settled_until
+    assert settled is not None
+    equal(storage, SPY, server, "sip", settled)
+    equal(storage, LIVE, server, "sip", settled)
+
+
 def test_two_recorders_of_the_same_symbols_do_no_harm(
     server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
 ) -> None:
@@ -270,6 +293,32 @@ def test_two_recorders_of_the_same_symbols_do_no_harm(
     assert other.error is None
     equal(storage, LIVE, server, "iex", time.now)
     equal(storage, SPY, server, "sip", time.now)
+
+
+def test_a_split_restates_the_adjusted_series_before_bars_are_added(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        settle(server)
+    assert len(stored(storage, SPY)) == 5
+    ended = time.now
+    time.now += 2 * 86_400
+    server.rest.actions.append(Action("SPY", "2024-07-05", before=1, after=2))
+    today = time.now
+    with recording(server, storage, ["SPY"]) as made:
+        wait_for(lambda: made.supervisor.totals.settled_until, "no first reading, which restates the series")
+        trade(server, made, 5, price=250.0)
+        settle(server)
+    assert made.error is None
+    found = stored(storage, SPY)
+    assert len(found) == 5
+    assert found.index.min() >= today
+    # The first day is not covered any more, so that a backtest downloads it as it is adjusted now.
+    assert all(covered.start >= ended for covered in storage.coverage(SPY))
+    assert len(stored(storage, LIVE)) == 10  # raw prices stay as they were
+    asked = len(server.rest.asked("corporate-actions"))
+    assert 0 < asked <= 4  # once a day
 
 
 @pytest.mark.long

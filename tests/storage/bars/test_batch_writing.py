@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
@@ -220,14 +219,6 @@ def test_a_replica_is_not_written_and_nothing_is_spooled_beside_it(storage: Duck
     assert outcome.result is None
     assert "replica" in str(outcome.error)
     assert not Spool(tmp_path / "replica.duckdb").folder.exists()
-
-
-def test_the_columns_of_a_frame_may_come_from_polars(storage: DuckDBDataStorage) -> None:
-    pl = pytest.importorskip("polars")
-    table = pl.from_pandas(FRAME.reset_index())
-    (outcome,) = storage.store_batch([write("A", table)])
-    assert outcome.is_stored
-    pd.testing.assert_series_equal(storage.get_historical_prices("A")["close"], FRAME["close"], check_freq=False)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_each_write(tmp_path: Path) -> None:

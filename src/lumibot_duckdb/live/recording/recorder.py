@@ -58,7 +58,8 @@ class Recorder:
     the store or the disk fails, the bars are kept beside the store, and the next write merges them. What cannot even be
     kept is lost, with its coverage, so that a later backfill finds the gap. Each cause is logged once, and once more
     when it is over, with what was lost. A kill loses what was recorded in the last few seconds; the end of the
-    interpreter and SIGTERM lose nothing.
+    interpreter loses nothing. SIGTERM loses nothing either, if the recorder was made in the main thread; a program that
+    handles SIGTERM must close the recorder, or end the interpreter.
 
     After a fork, the recorder of the child is empty, and can be used there.
 

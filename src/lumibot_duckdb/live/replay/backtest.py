@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lumibot_duckdb.comparison.parameters import parameter_values
 from lumibot_duckdb.comparison.redaction import HIDDEN
 from lumibot_duckdb.live.replay.script_strategy import environment_of
 from lumibot_duckdb.live.session.events import Event
@@ -72,7 +73,7 @@ def backtest_session(
         source: The class of the data source, as `Strategy.backtest` takes it.
         first: When the session's first iteration began; the backtest begins at the beginning of its minute.
         last: When its last iteration began.
-        settings: Those of the session. Parameters whose values were hidden are those of the script.
+        settings: Those of the session. Parameters that were not stored exactly have the values of the script.
         budget: The value of the portfolio at the beginning.
 
     Returns the tables of a session. Raises what the strategy raises.
@@ -81,7 +82,7 @@ def backtest_session(
 
     require("live_session")
     collected = CollectedRows()
-    parameters = {name: value for name, value in settings.get("parameters", {}).items() if value != HIDDEN}
+    parameters = exact_parameters(settings)
     quote = settings.get("quote")
     start = first.replace(second=0, microsecond=0)
 
@@ -107,6 +108,22 @@ def backtest_session(
     if collected.error is not None:
         raise collected.error
     return collected.tables()
+
+
+def exact_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a session, without keys and objects, of which only a text was stored."""
+    inexact = settings.get("inexact_parameters", ())
+    return {name: value for name, value in settings.get("parameters", {}).items() if name not in inexact}
+
+
+def changed_parameters(strategy: type[Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of parameters whose values were not stored exactly, and seem to differ from the script's."""
+    own = getattr(strategy, "parameters", None)
+    texts = parameter_values(own if isinstance(own, dict) else {}, frozenset())
+    parameters = settings.get("parameters", {})
+    return [
+        name for name in settings.get("inexact_parameters", ()) if parameters[name] not in (HIDDEN, texts.get(name))
+    ]
 
 
 def _pause_of(settings: Mapping[str, Any]) -> timedelta:

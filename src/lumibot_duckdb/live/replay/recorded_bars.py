@@ -72,7 +72,9 @@ def recorded_bars(
     series = [
         info
         for info in storage.list_series(source=source)
-        if info.rows and adjustment in (None, info.key.adjustment) and timeframe_unit(info.key.timeframe) in _UNITS
+        if (info.last or 0) >= span.start
+        and adjustment in (None, info.key.adjustment)
+        and timeframe_unit(info.key.timeframe) in _UNITS
     ]
     for timeframe in _by_preference({info.key.timeframe for info in series}, _needs_days_only(tables["live_requests"])):
         offered = [info for info in series if info.key.timeframe == timeframe]
@@ -80,10 +82,10 @@ def recorded_bars(
         found = {name: info.key for name, info in chosen.items() if info is not None}
         if found:
             return RecordedBars(timeframe, found, tuple(name for name, info in chosen.items() if info is None))
-    of = f" from {source}" if source else ""
+    of = f" of the source {source}" if source else ""
     raise ReplayError(
-        f"the store has no bars{of} of what this session requested ({', '.join(names[:5]) or 'nothing'}): "
-        "record them (run --live), download them with a backtest, or name the store (--store)"
+        f"the store has no bars{of} of what this session requested ({', '.join(names[:5]) or 'nothing'}) while it ran: "
+        "record them (run --live), download them with a backtest, or name the store that has them (--store)"
     )
 
 

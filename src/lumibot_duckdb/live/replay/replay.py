@@ -133,7 +133,7 @@ def replay_session(
     stored, live = sessions.session(session), sessions.tables(session)
     first, last = _span(session, live)
     chosen = _strategy(strategy, stored, arguments)
-    notes = [*_notes(stored, live)]
+    notes = _notes(stored, live)
     kind, times = data_source, None
     names: tuple[str, ...] = (getattr(data_source, "__name__", str(data_source)),)
     if data_source is None:
@@ -141,8 +141,13 @@ def replay_session(
         names = tuple(key.label() for key in bars.series)
         if bars.missing:
             notes.append(f"The store has no {bars.timeframe} bars of {', '.join(bars.missing)}.")
-    from lumibot_duckdb.live.replay.backtest import backtest_session
+    from lumibot_duckdb.live.replay.backtest import backtest_session, changed_parameters
 
+    if changed := changed_parameters(chosen, stored.record.settings):
+        notes.append(
+            f"The session had other values of {', '.join(changed)}, which cannot be restored: the backtest has those "
+            "of the script."
+        )
     backtest = _until(last, backtest_session(chosen, kind, first, last, stored.record.settings, _budget(live)))
     within = timedelta(microseconds=Iterations.of(backtest).step * 3 // 2)
     return Replay(

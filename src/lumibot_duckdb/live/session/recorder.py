@@ -161,14 +161,17 @@ class SessionRecorder:
     def _store(self) -> None:
         """Write what is spooled and pending; without either, say now and then that the session runs."""
         is_due = self._name is None or monotonic() - self._last_write >= _HEARTBEAT_SECONDS
-        spooled = None if self._spool is None else self._spool.read()
-        if not self._pending and spooled is None and not is_due:
+        if not self._pending and not self._counts.spooled and not is_due:
             return
         record = self._described()
         if self._name is None:
             self._name = self._sessions.begin(record)
             store_abandoned(self._sessions)
-        batches = [] if spooled is None else list(spooled.batches)
+        batches: list[LiveBatch] = []
+        if self._spool is not None and self._counts.spooled:
+            self._sessions.append(record.session_id, [])  # raises before the spool is read in vain
+            spooled = self._spool.read()
+            batches += () if spooled is None else spooled.batches
         self._sessions.append(record.session_id, [*batches, *(batch for batch, _ in self._pending)])
         self._last_write = monotonic()
         if self._spool is not None:

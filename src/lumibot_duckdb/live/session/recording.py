@@ -28,7 +28,7 @@ _LAST_WORDS = 5.0
 
 
 class SessionRecording:
-    """Records each strategy that begins to trade live in this process, as a session of its own.
+    """Records each strategy that begins to trade live in this process, as a separate session.
 
     Parameters:
         results: The results database; by default the one of the store.
@@ -144,6 +144,8 @@ def _settings(strategy: Any, secrets: frozenset[str]) -> dict[str, Any]:
     broker = strategy.broker
     kind, source = type(strategy), type(broker.data_source)
     quote = quote_asset_of(strategy)
+    given = {str(name): value for name, value in strategy_access.parameters_of(strategy).items()}
+    parameters = parameter_values(given, secrets)
     return {
         "class": kind.__qualname__,
         "module": kind.__module__,
@@ -153,5 +155,14 @@ def _settings(strategy: Any, secrets: frozenset[str]) -> dict[str, Any]:
         "sleeptime": str(strategy.sleeptime),
         "quote": None if quote is None else asset_name(quote),
         "quote_type": None if quote is None else str(quote.asset_type),
-        "parameters": parameter_values(strategy_access.parameters_of(strategy), secrets),
+        "parameters": parameters,
+        "inexact_parameters": [name for name in parameters if not _is_exact(given.get(name), parameters[name])],
     }
+
+
+def _is_exact(value: Any, stored: Any) -> bool:
+    """Return whether the value of a parameter is what was stored of it: no key, and no object written as text."""
+    try:
+        return type(value) is type(stored) and bool(value == stored)
+    except Exception:  # whatever `==` of an object raises
+        return False

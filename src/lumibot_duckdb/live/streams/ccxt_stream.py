@@ -78,7 +78,7 @@ class CcxtStream:
         self._provider = provider
         self._timeframe = timeframe
         self._pace = pace
-        self._clock = ExchangeClock(provider.time, doubt_seconds=10 * pace.tick)
+        self._clock = ExchangeClock(lambda: provider.time(symbols[0]), doubt_seconds=10 * pace.tick)
         self.markets = tuple(self._market(symbol, exchange_id) for symbol in symbols)
         self._changed = asyncio.Event()
         self._closing = asyncio.Event()

@@ -16,8 +16,7 @@ class ExchangeClock:
     The estimate is a little behind, by the way of an answer, so nothing counts as closed too early.
 
     Args:
-        measure: Asks the exchange for its time (epoch seconds); None if it cannot be asked. This computer's clock is
-            believed then.
+        measure: Asks the exchange for its time (epoch seconds). If it returns None, this computer's clock is believed.
         doubt_seconds: How often it is asked, at most, while something contradicts the estimate.
     """
 

@@ -168,7 +168,7 @@ class StreamedCandles:
 
     def missed(self, confirmed: Iterable[Candle]) -> Candle | None:
         """Return the first candle that was traded in while the connection was silent about it and all later ones."""
-        known_until = max(self._heard, default=self._connected_in)
+        known_until = max((*self._heard, *self._too_early), default=self._connected_in)
         return next((candle for candle in confirmed if candle.volume > 0 and candle.start > known_until), None)
 
     # -- memory ----------------------------------------------------------------------------------------------

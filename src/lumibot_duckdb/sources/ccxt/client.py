@@ -13,7 +13,7 @@ import ccxt  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
 
-from lumibot_duckdb.sources.ccxt.http import explain, require_json
+from lumibot_duckdb.sources.ccxt.http import date_of_answer, explain, require_json
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
@@ -143,16 +143,19 @@ class CcxtProvider(BarProvider):
                 f"{self._name} gives no candles of {length} through ccxt: choose another exchange, or another timestep."
             )
 
-    def time(self) -> float | None:
-        """Return what the exchange's clock shows, in epoch seconds; None if ccxt cannot ask the exchange.
+    def time(self, symbol: str) -> float | None:
+        """Return what the exchange's clock shows, in epoch seconds; None if it shows nothing.
 
+        Of an exchange that ccxt cannot ask for its time, it is the date of an answer about the market `symbol`.
         Raises `ProviderUnavailableError` and `ProviderError`, as `bars` does.
         """
-        if not self._exchange.has["fetchTime"]:
-            return None
+        exchange = self.exchange()
         with self._lock:
-            shown = self._call(self._exchange.fetch_time)
-        return None if shown is None else shown / 1000
+            if exchange.has["fetchTime"]:
+                shown = self._call(exchange.fetch_time)
+                return None if shown is None else shown / 1000
+            self._call(lambda: exchange.fetch_ohlcv(symbol, limit=1))
+            return date_of_answer(exchange)
 
     def _call(self, call: Callable[[], Result]) -> Result:
         return call_with_retries(

@@ -6,6 +6,7 @@ threads is in `sources/shared/rate_limit.py`, how requests are repeated in `sour
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import ccxt  # type: ignore[import-untyped]
@@ -36,6 +37,14 @@ def require_json(exchange: ccxt.Exchange) -> None:
         return body
 
     exchange.on_rest_response, exchange.parse_json = record_status, parse
+
+
+def date_of_answer(exchange: ccxt.Exchange) -> float | None:
+    """Return the date of the last answer, in epoch seconds; None if it has none."""
+    try:
+        return parsedate_to_datetime((exchange.last_response_headers or {})["Date"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def explain(error: Exception, exchange: ccxt.Exchange, name: str) -> RequestFailure:
