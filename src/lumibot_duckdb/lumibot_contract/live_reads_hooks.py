@@ -128,7 +128,7 @@ def is_called_by_backtest() -> bool:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
+        module = str(frame.f_globals.get("__name__"))
         if module.startswith("lumibot.") and _belongs_to_backtest(module, frame):
             return True
         frame = frame.f_back

@@ -46,11 +46,14 @@ class KeptBars:
                 replace=live_bars.replace,
             )
 
-    def flush(self, timeout: float) -> bool:
+    def flush(self, timeout: float | None = None) -> bool:
         return True
 
-    def close(self, timeout: float) -> bool:
+    def close(self, timeout: float | None = None) -> bool:
         return True
+
+    def start_over(self) -> None:
+        self.kept.clear()
 
 
 @contextmanager

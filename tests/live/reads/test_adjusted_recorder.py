@@ -17,6 +17,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads import adjusted_recorder
 from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder, compared
+from lumibot_duckdb.sources.alpaca import actions
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import StoreBusyError
 
@@ -71,6 +72,10 @@ def test_bars_of_another_day_without_a_common_one_leave_a_hole(
     following = live_bars(5, [15.0], MONDAY + later)
     KeptBars(storage).record(compared(storage, following))
     assert len(storage.coverage(KEY)) == pieces
+
+
+def test_the_alpaca_source_reads_when_bars_were_given() -> None:
+    assert adjusted_recorder.GIVEN_AT == actions.GIVEN_AT
 
 
 def test_bars_are_compared_once_a_day_and_after_a_change(storage: DuckDBDataStorage) -> None:

@@ -65,10 +65,10 @@ class Live:
 def live(folder: Path, server: AlpacaServer, **settings: Any) -> Iterator[Live]:
     """Trade live on Tuesday at eleven."""
     side = Side(AlpacaBacktesting, folder)
-    variables = settings.pop("variables", {})
+    variables, read_filter = settings.pop("variables", {}), settings.pop("read_filter", None)
     with side.entered(server, **variables), silence(), set_clock(NOW, alpaca_data) as clock:
         storage = DuckDBDataStorage(side.store)
-        with recorded(storage) as (kept, end):
+        with recorded(storage, read_filter) as (kept, end):
             yield Live(AlpacaData(dict(CONFIG), **settings), clock, kept, storage, end)
 
 
@@ -256,15 +256,22 @@ def test_backtests_are_not_recorded(tmp_path: Path, server: AlpacaServer) -> Non
     assert kept.kept == []
 
 
+class Passing:
+    """A filter that leaves everything to the broker."""
+
+    def fetch(self, series: Any, key: SeriesKey, start: Any, stop: Any, fetch: Callable[..., Any]) -> Any:
+        return fetch(start, stop)
+
+
 def test_errors_of_recording_do_not_reach_a_strategy(
-    tmp_path: Path, server: AlpacaServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, server: AlpacaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("no way")
 
-    names = ("proven_ranges", "destination_of", "settled_before", "is_called_by_backtest")
+    names = ("proven_ranges", "destination_of", "settled_before", "is_called_by_backtest", "epoch_seconds", "GapLog")
     for name in names:
-        with live(tmp_path / name, server) as trading, monkeypatch.context() as patched:
+        with live(tmp_path / name, server, read_filter=Passing()) as trading, monkeypatch.context() as patched:
             patched.setattr(read_recording, name, broken)
             assert len(trading.source.get_historical_prices(SPY, 60, "minute").df) == 60
             assert trading.kept.kept == []

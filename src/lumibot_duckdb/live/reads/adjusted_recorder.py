@@ -8,11 +8,9 @@ changed, the series is restated. That reads the store, so a thread of its own do
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -22,6 +20,7 @@ import numpy as np
 
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads.recording import BarRecorder
+from lumibot_duckdb.live.recording import process_end
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError
@@ -60,7 +59,8 @@ class AdjustedRecorder:
         self._ending = threading.Event()
         self.lost = 0
         """How many bars were not passed on, because too many waited, or the store could not be read."""
-        os.register_at_fork(after_in_child=_calling(self))
+        process_end.forget(recorder)  # this one closes it, once nothing is left to compare
+        process_end.close_then(self)
 
     @property
     def counts(self) -> Any:
@@ -96,26 +96,29 @@ class AdjustedRecorder:
         """Compare the next bars of a series again."""
         self._checked.pop(key, None)
 
-    def flush(self, timeout: float) -> None:
+    def flush(self, timeout: float | None = None) -> None:
         """Wait until everything is passed on and stored, or for `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+        deadline = _deadline(timeout)
         while self._waiting.unfinished_tasks and time.monotonic() < deadline:
             time.sleep(0.005)
         self._recorder.flush(max(0.0, deadline - time.monotonic()))
 
-    def close(self, timeout: float) -> None:
-        """Pass on and store what waits, for at most `timeout` seconds, and end."""
-        deadline = time.monotonic() + timeout
+    def close(self, timeout: float | None = None) -> bool:
+        """Pass on and store what waits, for at most `timeout` seconds, and end; return whether all is stored."""
+        deadline = _deadline(timeout)
         while self._waiting.unfinished_tasks and time.monotonic() < deadline:
             time.sleep(0.005)
         self._ending.set()
         if self._thread is not None:
-            self._thread.join(max(0.5, deadline - time.monotonic()))
+            self._thread.join(max(0.5, min(_FLUSH, deadline - time.monotonic())))
         self.lost += self.waiting
-        self._recorder.close(max(0.0, deadline - time.monotonic()))
+        self._waiting = queue.Queue()
+        process_end.forget(self)
+        return bool(self._recorder.close(max(0.0, deadline - time.monotonic())))
 
-    def begin_anew(self) -> None:
+    def start_over(self) -> None:
         """Begin without anything that waits, in a forked process: the parent has the thread, and may hold locks."""
+        self._recorder.start_over()
         self._waiting = queue.Queue()
         self._guard = threading.Lock()
         self._thread = None
@@ -131,9 +134,10 @@ class AdjustedRecorder:
                 self._thread.start()
 
     def _run(self) -> None:
+        waiting = self._waiting
         while not self._ending.is_set():
             try:
-                live_bars, adjusted = self._waiting.get(timeout=0.2)
+                live_bars, adjusted = waiting.get(timeout=0.2)
             except queue.Empty:
                 continue
             try:
@@ -145,7 +149,7 @@ class AdjustedRecorder:
                 self.lost += len(live_bars.bars)
                 logger.warning("bars of %s were not recorded", live_bars.key.label(), exc_info=True)
             finally:
-                self._waiting.task_done()
+                waiting.task_done()
 
     def _prepared(self, live_bars: LiveBars) -> LiveBars:
         """Return adjusted bars for the recorder, compared with the stored ones if that is due."""
@@ -177,16 +181,9 @@ class AdjustedRecorder:
                 self._ending.wait(_PAUSE)
 
 
-def _calling(recorder: AdjustedRecorder) -> Callable[[], None]:
-    """Return what tells a recorder of a fork, as long as the recorder is in use."""
-    weak = weakref.ref(recorder)
-
-    def forked() -> None:
-        found = weak()
-        if found is not None:
-            found.begin_anew()
-
-    return forked
+def _deadline(timeout: float | None) -> float:
+    """Return until when to wait, by `time.monotonic`; None is an hour."""
+    return time.monotonic() + (3_600.0 if timeout is None else timeout)
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,12 @@ class ReadRecording:
             return None
 
     def key_of(self, series: Any) -> SeriesKey | None:
-        """Return the series of the store for one of Lumibot's; None if its bars are not recorded."""
-        destination = self.destination(series)
+        """Return the series of the store for one of Lumibot's; None if its bars are not recorded. Never raises."""
+        try:
+            destination = self.destination(series)
+        except Exception as error:
+            self.log_once("the series of a live read was not recognised", error)
+            return None
         return None if destination is None else destination.key
 
     def destination(self, series: Any) -> Destination | None:

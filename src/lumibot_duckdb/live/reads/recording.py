@@ -17,8 +17,11 @@ class BarRecorder(Protocol):
     def record(self, live_bars: LiveBars) -> None:
         """Take bars to store. Never blocks, never raises."""
 
-    def flush(self, timeout: float) -> Any:
+    def flush(self, timeout: float | None = None) -> Any:
         """Wait until everything recorded so far is stored, or for `timeout` seconds."""
 
-    def close(self, timeout: float) -> Any:
+    def close(self, timeout: float | None = None) -> bool:
         """Store what waits, for at most `timeout` seconds, and end."""
+
+    def start_over(self) -> None:
+        """Be as at first, in a forked process."""
