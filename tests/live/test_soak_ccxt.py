@@ -127,8 +127,8 @@ def soak(folder: Path, seed: int, hours: float) -> None:
         print(f"{hours} hours, {supervisor.totals.connections} connections, faults: {', '.join(weather.seen)}")
         found = supervisor.totals.comparison
         assert found.compared > 0.8 * hours * 60 * len(COINS)
-        # What differed before the supervisor made the series of the stream equal to REST. When the machine's clock is set
-        # back, the recorder leaves out what it has not written yet.
+        # What differed before the supervisor made the series of the stream equal to REST. When the machine's clock is
+        # set back, the recorder leaves out what it has not written yet.
         assert (found.changed, found.extra) == (0, 0), found
         assert found.missing <= unfinished, found
         for series in market.series:
