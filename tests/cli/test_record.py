@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import logging
 import os
+import re
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +19,8 @@ import pytest
 from cli.files import Command
 from live.servers.alpaca_server import AlpacaStreamServer, SimulatedClock, machine_clock
 from live.streams.recording import redirected_to, wait_for
-from lumibot_duckdb.cli import durations
+from lumibot_duckdb.cli import durations, record
+from lumibot_duckdb.cli.parser import CommandLineParser
 from lumibot_duckdb.live.streams import supervisor
 from lumibot_duckdb.live.streams.totals import Totals
 from sources.alpaca.server import KEY, SECRET
@@ -175,6 +178,22 @@ def test_unknown_exchange(command: Command) -> None:
     ended = command("record", "--provider", "ccxt", "--exchange", "binanse", "--symbols", "BTC/USDT")
     assert ended.code == 1
     assert "ccxt knows no exchange 'binanse'" in ended.err
+
+
+DOCUMENTED = re.compile(
+    r"^ *(?:lumibot-duckdb record|RECORD_OPTIONS=|.*/store lumibot-record) ?(--.*?)(?: {2,}#.*)?$", re.M
+)
+
+
+def test_documented_commands_are_right_usage() -> None:
+    root = Path(__file__).parents[2]
+    named = [root / "docs" / "live.md", *(root / "examples" / "recorder").iterdir(), Path(record.__file__)]
+    commands = [command for each in named for command in DOCUMENTED.findall(each.read_text())]
+    assert len(commands) == 10
+    for command in commands:
+        arguments = CommandLineParser(["record"]).parse(["record", *shlex.split(command)])
+        if arguments.symbols:
+            record._check_usage(arguments, record._symbols(arguments))
 
 
 def test_examples_of_durations() -> None:

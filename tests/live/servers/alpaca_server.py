@@ -30,6 +30,7 @@ CHANNELS = ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", 
 LETTERS = {"bars": "b", "updatedBars": "u", "dailyBars": "d"}
 _LATEST = {"/v2/stocks/bars/latest": "stock", "/v1beta3/crypto/us/latest/bars": "crypto"}
 _MINUTE = 60
+_WITHHELD = {"message": "subscription does not permit querying recent SIP data"}
 
 
 class SimulatedClock:
@@ -47,11 +48,13 @@ class SimulatedClock:
 class SimulatedRest(AlpacaServer):
     """The REST API as of the simulated clock: bars that have closed, of all exchanges only after 15 minutes.
 
-    `feeds` has the bars of each feed by symbol; those of "sip" are what backtests get.
+    `feeds` has the bars of each feed by symbol; those of "sip" are what backtests get. `sip_delay` is for how many
+    seconds the plan withholds them.
     """
 
     time: SimulatedClock = field(default_factory=lambda: SimulatedClock("2024-07-03 09:25"))
     known: tuple[str, ...] = ()
+    sip_delay: int = 15 * _MINUTE
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +65,8 @@ class SimulatedRest(AlpacaServer):
     def answer(self, request: Request, headers: Mapping[str, str]) -> Answer:
         authorised = headers.get("apca-api-key-id") == KEY and headers.get("apca-api-secret-key") == SECRET
         if request.path in _LATEST and authorised:
+            if request.query.get("feed") == "sip" and self.sip_delay:
+                return Answer(_WITHHELD, 403)
             known = [symbol for symbol in request.query["symbols"].split(",") if symbol in self.known]
             return Answer({"bars": {symbol: _as_json(_bar(0, 1.0), 0) for symbol in known}})
         return super().answer(request, headers)
@@ -70,8 +75,8 @@ class SimulatedRest(AlpacaServer):
         feed = "us" if kind == "crypto" else request.query.get("feed", "sip")
         last = pd.Timestamp(request.query["end"])
         last = (last.tz_localize("UTC") if last.tz is None else last).timestamp()
-        if feed == "sip" and last > self.time.now - 15 * _MINUTE:
-            return Answer({"message": "subscription does not permit querying recent SIP data"}, 403)
+        if feed == "sip" and last > self.time.now - self.sip_delay:
+            return Answer(_WITHHELD, 403)
         self._asked.feed = feed
         return super()._bars_answer(kind, request)
 
@@ -196,6 +201,7 @@ class AlpacaStreamServer:
     def disconnect(self) -> None:
         """Break off all connections."""
         self._call(self._each(lambda session: session.connection.transport.abort()))
+        self._call(self._without_sessions())
 
     def fall_silent(self) -> None:
         """Stop reading from and writing to the present connections, without closing them."""
@@ -206,6 +212,13 @@ class AlpacaStreamServer:
         """Send an error to all connections, and close them."""
         for session in list(self._sessions):
             self._call(session.refuse(code, message))
+        self._call(self._without_sessions())
+
+    async def _without_sessions(self) -> None:
+        """Wait until the present connections have ended, except silent ones."""
+        present = [each for each in self._sessions if each not in self._silent]
+        while any(each in self._sessions for each in present):
+            await asyncio.sleep(0.001)
 
     async def _each(self, action: Callable[[_Session], Any]) -> None:
         for session in list(self._sessions):

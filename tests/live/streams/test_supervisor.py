@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.streams.alpaca_stream import AlpacaKey
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError, UnknownSymbolError
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
-from sources.alpaca.server import KEY
+from sources.alpaca.server import KEY, Action
 from wire.loopback import Answer, Fault
 
 SPY = SeriesKey(AssetKey("SPY"), "alpaca", "minute", "all")
@@ -178,18 +180,22 @@ def test_an_exchange_whose_clock_jumps(
     equal(storage, SPY, server, "sip", time.now)
 
 
+@pytest.mark.parametrize("wrong_by", [0, -22 * 60])
 def test_a_restart_continues_where_the_last_recording_ended(
-    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, wrong_by: int
 ) -> None:
     with recording(server, storage, ["SPY"]) as made:
         trade(server, made, 10)
     for minute in range(20):
         server.minute({"SPY": 520.0 + minute})
+    time.wrong_by = wrong_by  # set back to before the last bars, which are not settled yet
     with recording(server, storage, ["SPY"]) as made:
         server.minute({})
-        wait_for(lambda: len(stored(storage, LIVE)) == 30, "the bars of the break")
+        if not wrong_by:
+            wait_for(lambda: len(stored(storage, LIVE)) == 30, "the bars of the break")
         trade(server, made, 5)
         settle(server)
+        time.wrong_by = 0
     assert made.error is None
     equal(storage, LIVE, server, "iex", time.now)
     equal(storage, SPY, server, "sip", time.now)
@@ -253,6 +259,29 @@ def test_pairs(server: AlpacaStreamServer, storage: DuckDBDataStorage, time: Sim
     assert made.supervisor.totals.comparison.differing == 0
 
 
+@pytest.mark.parametrize(("feed", "delay"), [("sip", 0), ("delayed_sip", 15)])
+def test_feeds_of_all_exchanges(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock, feed: str, delay: int
+) -> None:
+    server.rest.sip_delay = delay * 60
+    settle(server, 30)
+    with recording(server, storage, ["SPY"], feed) as made:
+        for minute in range(40):
+            time.now += 60
+            server.trade("SPY", 500.0 + minute, feed="sip")
+            late = time.now - 60 - delay * 60
+            if late in server.rest.feeds["sip"]["SPY"]:
+                server.publish("SPY", late, feed="sip")
+                made.received(1 + minute - delay)
+        settle(server, 35)
+    assert made.error is None
+    assert made.supervisor.totals.streamed == 40 - delay
+    settled = made.supervisor.totals.settled_until
+    assert settled is not None
+    equal(storage, SPY, server, "sip", settled)
+    equal(storage, LIVE, server, "sip", settled)
+
+
 def test_two_recorders_of_the_same_symbols_do_no_harm(
     server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
 ) -> None:
@@ -266,6 +295,58 @@ def test_two_recorders_of_the_same_symbols_do_no_harm(
         other.stop()
     assert one.error is None
     assert other.error is None
+    equal(storage, LIVE, server, "iex", time.now)
+    equal(storage, SPY, server, "sip", time.now)
+
+
+def test_a_split_restates_the_adjusted_series_before_bars_are_added(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        settle(server)
+    assert len(stored(storage, SPY)) == 5
+    ended = time.now
+    time.now += 2 * 86_400
+    server.rest.actions.append(Action("SPY", "2024-07-05", before=1, after=2))
+    today = time.now
+    with recording(server, storage, ["SPY"]) as made:
+        wait_for(lambda: made.supervisor.totals.settled_until, "no first reading, which restates the series")
+        trade(server, made, 5, price=250.0)
+        settle(server)
+    assert made.error is None
+    found = stored(storage, SPY)
+    assert len(found) == 5
+    assert found.index.min() >= today
+    # The first day is not covered any more, so that a backtest downloads it as it is adjusted now.
+    assert all(covered.start >= ended for covered in storage.coverage(SPY))
+    assert len(stored(storage, LIVE)) == 10  # raw prices stay as they were
+    asked = len(server.rest.asked("corporate-actions"))
+    assert 0 < asked <= 4  # once a day
+
+
+@pytest.mark.long
+def test_a_store_that_another_program_holds_costs_nothing(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.readline()"
+    with recording(server, storage, ["SPY"]) as made:
+        trade(server, made, 5)
+        wait_for(lambda: len(stored(storage, LIVE)) == 5, "the bars before")
+        storage.close()
+        command = [sys.executable, "-c", hold, str(storage.path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdin is not None
+            holder.stdout.readline()
+            trade(server, made, 40)  # a time for settled bars comes and passes
+            wait_for(lambda: made.recorder.counts.spooled > 0, "nothing kept beside the store")
+            trade(server, made, 5)
+            holder.stdin.close()
+        settle(server)
+    assert made.error is None
+    assert made.recorder.counts.failed == made.recorder.counts.dropped == 0
+    assert made.supervisor.totals.comparison.differing == 0
     equal(storage, LIVE, server, "iex", time.now)
     equal(storage, SPY, server, "sip", time.now)
 

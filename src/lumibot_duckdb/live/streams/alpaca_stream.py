@@ -146,7 +146,7 @@ def open_market(
         name="Alpaca (crypto)" if pairs else f"Alpaca ({feed})",
         stream=AlpacaStream(key, symbols, feed),
         series=tuple(map(series, symbols)),
-        check=lambda: _check_symbols(same_feed, symbols, kind),
+        check=lambda: _check_symbols(backtests, symbols, kind),
     )
 
 

@@ -13,6 +13,9 @@ from lumibot_duckdb.sources.shared.errors import ProviderError
 
 logger = logging.getLogger(__name__)
 
+_LOGGED_ATTEMPTS, _LOGGED_EVERY = 3, 20
+"""An outage of a day is about a hundred lines."""
+
 
 class ConnectionLoop:
     """Connects a stream again whenever it is lost, after pauses that grow while no bars arrive.
@@ -74,7 +77,8 @@ class ConnectionLoop:
                 raise ProviderError(f"{lost}.")
             failures = 1 if self._has_bars else failures + 1
             seconds = self._pace.pause_after(failures)
-            logger.warning("not connected to %s: %s; trying again in %.1f s", self._name, lost, seconds)
+            if failures <= _LOGGED_ATTEMPTS or failures % _LOGGED_EVERY == 0:
+                logger.warning("not connected to %s: %s; attempt %d in %.1f s", self._name, lost, failures, seconds)
             await pause(seconds, stop)
 
     def give_up(self, reason: str) -> None:
