@@ -30,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("ccxt_streams")
 COIN, DOLLAR = Asset("BTC", "crypto"), Asset("USDT", "crypto")
 BTC = AssetKey("BTC", "crypto", "USDT", exchange="binance")
 STREAMED, SETTLED = (SeriesKey(BTC, source, "minute") for source in ("ccxt_live", "ccxt"))
-MINUTES = 45
+MINUTES = 35
 
 
 def moment(time: float) -> dt.datetime:

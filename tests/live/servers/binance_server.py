@@ -72,6 +72,8 @@ class StreamFaults:
     """Connections stay open, but nothing is sent."""
     refuses: bool = False
     """No connection can be made, as during maintenance."""
+    rejects: bool = False
+    """Subscriptions are answered with an error."""
     duplicates: bool = False
     """Each event is sent twice."""
     swaps: bool = False
@@ -285,6 +287,8 @@ class LiveBinanceServer(BinanceServer):
             return {"error": {"code": 2, "msg": msg}, "id": number}
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return {"error": {"code": 2, "msg": "Invalid request: params must be a list of strings"}, "id": number}
+        if self.faults_of_stream.rejects:
+            return {"error": {"code": 2, "msg": "Invalid request: invalid stream"}, "id": number}
         for name in names:
             if method == "SUBSCRIBE":
                 connection.streams[name] = None

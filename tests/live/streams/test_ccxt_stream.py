@@ -82,7 +82,7 @@ def test_busy_and_quiet_markets_are_complete() -> None:
         async def scenario(watching: Watching) -> None:
             await subscribed(server)
             await until(lambda: watching.connections == 1)
-            await pass_time(server, 1_200)
+            await pass_time(server, 900)
             await until(lambda: all(watching.latest(market) >= server.now - 130 for market in watching.stream.markets))
 
         watching = watch(scenario, "BTC/USDT", "IDLE/USDT", "BTC/USDT")
@@ -124,7 +124,7 @@ def test_an_exchange_without_empty_candles() -> None:
 
         watching = watch(scenario, "IDLE/USDT")
     found = merged(watching.received)
-    assert_same(found, truth(server, first(watching), TimeRange(starts(found)[0], starts(found)[-1] + 60)))
+    assert_same(found, truth(server, first(watching), TimeRange(START, starts(found)[-1] + 60)))
     assert 3 < len(found) < 30
     # What lies between two candles is covered: it was empty.
     assert [a.covered[0].end for a in watching.received[:-1]] == [b.covered[0].start for b in watching.received[1:]]
@@ -451,6 +451,34 @@ def test_an_unknown_market_is_refused_before_anything_is_subscribed_to() -> None
         with pytest.raises(UnknownMarketError, match="Binance has no market BTC/USD; of BTC it has BTC/USDT"):
             asyncio.run(stream.run(lambda bars: None, lambda: None))
         assert server.connected == 0
+
+
+def test_a_subscription_that_is_refused() -> None:
+    with exchange({"BTC": BUSY}) as (server, _):
+        server.faults_of_stream.rejects = True
+        with pytest.raises(ProviderError, match=r"Binance refuses the request .*invalid stream"):
+            asyncio.run(open_stream("binance", ["BTC/USDT"], pace=PACE).run(lambda bars: None, lambda: None))
+
+
+def test_a_subscription_that_is_refused_later_is_tried_again() -> None:
+    """It worked before, so it is not the symbol or the timeframe that is wrong."""
+    with exchange({"BTC": BUSY}) as (server, _):
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server)
+            await pass_time(server, 130)
+            await until(lambda: watching.received)
+            server.faults_of_stream.rejects = True
+            server.disconnect()
+            await until(lambda: len(watching.lost) >= 2)
+            server.faults_of_stream.rejects = False
+            await subscribed(server, 2)
+            await pass_time(server, 130)
+            await until(lambda: watching.latest(first(watching)) >= server.now - 130)
+
+        watching = watch(scenario)
+    assert_complete(server, watching)
+    assert "invalid stream" in watching.lost[1]
 
 
 def test_a_place_that_is_not_served() -> None:
