@@ -196,6 +196,12 @@ def test_documented_commands_are_right_usage() -> None:
             record._check_usage(arguments, record._symbols(arguments))
 
 
+@pytest.mark.parametrize(("provider", "expected"), [("alpaca", ("SPY", "BRK.B")), ("ccxt", ("spy", "SPY", "brk.b"))])
+def test_names_of_exchanges_keep_their_case(provider: str, expected: tuple[str, ...]) -> None:
+    arguments = ["record", "--provider", provider, "--symbols", " spy,SPY,,brk.b"]
+    assert record._symbols(CommandLineParser(["record"]).parse(arguments)) == expected
+
+
 def test_examples_of_durations() -> None:
     assert doctest.testmod(durations) == (0, 1)
 

@@ -32,8 +32,8 @@ Record bars from a provider's websocket until it is stopped: by Ctrl-C, SIGTERM 
 
 Bars are in the store a few seconds after they close, in series of the source alpaca_live or ccxt_live. Once they are
 settled, 15 minutes later, they are read again by REST into the series that backtests use. At midnight in New York and
-at the end, the bars of the stream are compared with those of REST, and differences are reported and corrected. Lost
-connections are made again, and what was missed is read by REST.
+at the end, the bars of the stream are compared with those of REST, and differences are reported and corrected. When a
+connection is lost, the recorder reconnects, and reads by REST what it missed.
 
 Alpaca streams minutes; larger bars are made of them by SQL (docs/indicators.md) and by strategies. The credentials are
 those of Lumibot: ALPACA_API_KEY and ALPACA_API_SECRET, in the environment or in .env. Exchanges need none.
@@ -50,7 +50,7 @@ store cannot be used; 130 interrupted twice.
 """
 logger = logging.getLogger(__name__)
 
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.:_-]*(/[A-Z0-9][A-Z0-9.:_-]*)?")
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*(/[A-Za-z0-9][A-Za-z0-9.:_-]*)?")
 _FEEDS = ("iex", "sip", "delayed_sip")
 _TIMEFRAMES = {"alpaca": ("minute",), "ccxt": ("minute", "hour", "day")}
 _REDRAWN_AFTER = 1.0
@@ -159,13 +159,13 @@ async def _keep_drawing(line: Progress, supervisor: Supervisor, market: Recorded
 
 
 def _symbols(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Return the symbols of both options, in capitals, each once."""
+    """Return the symbols of both options, each once; those of Alpaca in capitals."""
     named = [("--symbols", each) for each in (arguments.symbols or "").split(",")]
     if arguments.symbols_file is not None:
         named += _listed(arguments.symbols_file)
     found: dict[str, None] = {}
     for place, text in named:
-        symbol = text.strip().upper()
+        symbol = text.strip() if arguments.provider == "ccxt" else text.strip().upper()
         if not symbol:
             continue
         if not _SYMBOL.fullmatch(symbol):

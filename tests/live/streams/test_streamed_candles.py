@@ -34,6 +34,13 @@ def confirmed(candles: StreamedCandles, until: int) -> StreamedCandles:
     return candles
 
 
+def hear_whole(candles: StreamedCandles, *starts: int) -> None:
+    """Let the stream send candles from their beginnings to their ends."""
+    for start in starts:
+        candles.hear([candle(start)], start, at=start)
+        candles.hear([candle(start)], start + 58, at=start + 58)
+
+
 def test_a_candle_closes_when_a_newer_one_has_been_there_for_a_moment() -> None:
     candles = confirmed(connected(), 60)
     candles.hear([candle(0)], 59, at=59)
@@ -49,8 +56,7 @@ def test_a_candle_closes_when_a_newer_one_has_been_there_for_a_moment() -> None:
 
 def test_the_first_candle_of_a_connection_is_left_to_rest() -> None:
     candles = connected()
-    for start in (0, 60, 120, 180):
-        candles.hear([candle(start)], start, at=start)
+    hear_whole(candles, 0, 60, 120, 180)
     assert candles.take_closed(at=182) == []
     assert candles.unconfirmed(69.9) is None
     assert candles.unconfirmed(70) == TimeRange(0, 60)
@@ -60,11 +66,22 @@ def test_the_first_candle_of_a_connection_is_left_to_rest() -> None:
 
 def test_a_hole_waits_for_rest_and_so_do_the_candles_behind_it() -> None:
     candles = confirmed(connected(), 60)
-    for start in (0, 60, 180, 240):
-        candles.hear([candle(start)], start, at=start)
-    assert candles.take_closed(at=242) == [candle(60)]
-    assert candles.unconfirmed(242) == TimeRange(120, 180)
-    assert candles.confirm(TimeRange(120, 240), [candle(180)]) == (TimeRange(120, 240), [candle(180)])
+    hear_whole(candles, 0, 60, 180, 240)
+    assert candles.take_closed(at=302) == []
+    assert candles.unconfirmed(250) == TimeRange(60, 240)
+    found = [candle(60), candle(180)]
+    assert candles.confirm(TimeRange(60, 240), found) == (TimeRange(60, 240), found)
+
+
+def test_a_candle_whose_end_may_have_been_lost_is_left_to_rest() -> None:
+    candles = confirmed(connected(), 60)
+    candles.hear([candle(0)], 59, at=59)
+    candles.hear([candle(60)], 114, at=114)
+    candles.hear([candle(120)], 120, at=120)  # after six seconds of silence
+    assert candles.take_closed(at=125) == []
+    assert candles.unconfirmed(130) == TimeRange(60, 120)
+    candles.hear([candle(60)], 121, at=121)  # it did not change any more
+    assert candles.take_closed(at=125) == [candle(60)]
 
 
 def test_no_candles_prove_nothing_and_rest_is_asked_less_often() -> None:
@@ -92,7 +109,7 @@ def test_a_candle_of_the_future_does_not_close_others() -> None:
     candles = confirmed(connected(), 60)
     candles.hear([candle(0)], 59, at=59)
     candles.hear([candle(60)], 60, at=60)
-    assert candles.hear([candle(120)], 70, at=70)  # the exchange's clock, or ours, is wrong
+    assert candles.hear([candle(60), candle(120)], 116, at=70)  # the exchange's clock, or ours, is wrong
     assert candles.take_closed(at=100) == []
     assert not candles.hear([], 120, at=101)  # ours was
     assert candles.take_closed(at=103) == [candle(60)]
@@ -112,7 +129,7 @@ def test_volumes_that_are_unknown() -> None:
     candles = confirmed(connected(), 60)
     unknown = candle(60, math.nan)
     candles.hear([candle(0, math.nan)], 59, at=59)
-    candles.hear([unknown, unknown._replace(close=6.0)], 60, at=60)
+    candles.hear([unknown, unknown._replace(close=6.0)], 118, at=118)
     candles.hear([candle(120, math.nan)], 120, at=120)
     (closed,) = candles.take_closed(at=122)
     assert (closed.close, math.isnan(closed.volume)) == (6.0, True)

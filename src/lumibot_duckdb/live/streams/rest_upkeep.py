@@ -74,10 +74,11 @@ class RestUpkeep:
         """Begin now, or with the day of the last recorded bar if that is recent; return the start of that bar."""
         now = clock.epoch_now()
         last = max((time for each in self._live if (time := self._last_bar(each.key)) is not None), default=None)
-        if last is None or not now - _RESUMED_DAYS * SECONDS_PER_DAY < last <= now:
+        if last is None or last < now - _RESUMED_DAYS * SECONDS_PER_DAY:
             self._since = self._reconciled = now - now % self._live[0].length
             self._due = now + self._interval
             return None
+        last = min(last, now)  # it is later if the clock of this machine was set back
         self._since = self._reconciled = midnight(date_of(last, NEW_YORK), NEW_YORK)
         return last
 

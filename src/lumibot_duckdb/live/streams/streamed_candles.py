@@ -1,9 +1,10 @@
 """Decides which candles of a stream have closed, and which of them REST has to confirm. Pure: no network, no clock.
 
 ccxt passes on the candles of a stream without saying whether they have closed. A candle counts as closed when its
-market has a newer one. That is not enough in three cases, in which REST answers instead:
+market has a newer one. That is not enough in four cases, in which REST answers instead:
 
 - The connection began during the candle, so what was heard of it may be less than the whole.
+- The stream was silent for seconds before the newer candle, so the last update may have been lost.
 - Candles are missing before a newer one. Nobody traded, or messages were lost.
 - The candle's time is over, but the market is quiet and has no newer candle.
 
@@ -22,6 +23,7 @@ KEPT_CANDLES = 64
 
 _CATCH_UP_CANDLES = 1_000
 _CLOCK_TOLERANCE = 1.0
+_LONGEST_SILENCE = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 900.0
 
 
@@ -78,6 +80,8 @@ class StreamedCandles:
     def _forget_connection(self, current: EpochSeconds) -> None:
         self._heard: dict[EpochSeconds, Candle] = {}
         self._heard_at: dict[EpochSeconds, float] = {}
+        self._begun: dict[EpochSeconds, float] = {}
+        self._updated: dict[EpochSeconds, float] = {}
         self._too_early: dict[EpochSeconds, Candle] = {}
         self._connected_in = current
         self._whole_from: EpochSeconds | None = None
@@ -97,11 +101,14 @@ class StreamedCandles:
             if candle.start > latest or candle.start < oldest or candle.start % self._seconds:
                 continue
             known = self._heard.get(candle.start)
-            if known is None:
-                self._heard_at[candle.start] = at
-                self._hurry()
-            elif _same(candle, known) or candle.volume < known.volume:
+            if known is not None and candle.volume < known.volume:
                 continue  # the volume of a candle grows, so this update was overtaken by a later one
+            self._updated[candle.start] = now
+            if known is None:
+                self._heard_at[candle.start], self._begun[candle.start] = at, now
+                self._hurry()
+            elif _same(candle, known):
+                continue
             self._heard[candle.start] = candle
             if candle.start < self._next:
                 self._note_correction(candle)
@@ -119,11 +126,19 @@ class StreamedCandles:
         """Return the candles that follow those returned before and have closed, as far as the stream shows it."""
         newest = max((start for start, heard in self._heard_at.items() if at - heard >= self._late_seconds), default=0)
         closed: list[Candle] = []
-        while self._whole_from is not None and self._whole_from <= self._next < newest and self._next in self._heard:
+        while self._next < newest and self._is_whole(self._next):
             closed.append(self._heard[self._next])
             self._next += self._seconds
         self._remember(closed)
         return closed
+
+    def _is_whole(self, start: EpochSeconds) -> bool:
+        """Return whether the stream sent a candle from its beginning up to the beginning of the next one."""
+        following, end = self._begun.get(start + self._seconds), start + self._seconds
+        if start not in self._heard or following is None or self._whole_from is None or start < self._whole_from:
+            return False
+        sent_at_end = self._updated[start] >= end - _CLOCK_TOLERANCE  # some exchanges do, whether or not it has changed
+        return sent_at_end or following - self._updated[start] <= _LONGEST_SILENCE
 
     def take_corrections(self) -> list[Candle]:
         """Return the candles that the stream changed after they were returned, in order."""
@@ -176,7 +191,7 @@ class StreamedCandles:
     def _remember(self, returned: Sequence[Candle]) -> None:
         self._returned.update((candle.start, candle) for candle in returned)
         oldest = self._oldest_kept()
-        for kept in (self._returned, self._heard, self._heard_at):
+        for kept in (self._returned, self._heard, self._heard_at, self._begun, self._updated):
             for start in [start for start in kept if start < oldest]:
                 del kept[start]
 
