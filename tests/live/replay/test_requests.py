@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb.live.replay import requests
+from lumibot_duckdb.live.replay.recorded_bars import StoredTimes
 from lumibot_duckdb.live.replay.requests import (
     DIFFERENT,
     EQUAL,
@@ -93,6 +94,18 @@ def test_the_first_difference_has_both_values() -> None:
     first = found.first_difference
     assert first is not None
     assert (first.bar.minute, first.column, first.live, first.backtest) == (7, "open", 7.0, 7.5)
+
+
+@pytest.mark.parametrize("backtest", [{5: 5.0, 8: 8.0, 9: 9.0}, {5: 5.0, 6: 5.0, 7: 5.0, 8: 8.0, 9: 9.0}])
+def test_bars_that_are_not_stored_are_missing_even_if_a_backtest_fills_them(backtest: Bars) -> None:
+    stored = StoredTimes("minute", {"AAA": np.array([5, 8, 9]) * MINUTE})
+    events = tables([history(10.5, FIVE)]), tables([history(10, backtest)])
+    (found,) = compare_requests(*events, stored)
+    assert (found.outcome, found.missing, found.different) == (MISSING, 2, 0)
+    assert found.first_missing is not None
+    assert found.first_missing.minute == 6
+    assert StoredTimes("5minute", stored.times).of("AAA", "minute") is None
+    assert stored.of("AAA", "what") is None
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,8 @@ def test_a_session_in_lumibots_trader(recorded: Callable[..., SessionRecording])
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_times_are_the_same_in_every_unit(unit: str) -> None:
     index = pd.date_range("2024-06-03 09:30", periods=3, freq="min", tz="America/New_York").as_unit(unit)
-    frame = pd.DataFrame({"close": [1.0, 2.0, 3.0], "volume": [1, None, 3]}, index)
+    volume = pd.array([1, None, 3], "Int64") if unit == "s" else [1, None, 3]
+    frame = pd.DataFrame({"close": pd.Series([1, 2, 3], index, object), "volume": volume}, index)
     asset = Asset("AAA")
     for bars in (Bars(frame, "x", asset, raw=frame), Bars(frame.iloc[[2, 0, 1, 1]], "x", asset, raw=frame)):
         seen = observer._seen(bars)

@@ -35,11 +35,11 @@ INCOMPLETE = "not recorded completely"
 EXPLANATIONS: Mapping[str, str] = {
     EQUAL: "the backtest saw the same closed bars",
     UNFINISHED: "the live strategy also saw a bar that had not closed; a backtest never does",
+    PRICE: "the last price of a backtest is that of a bar, not of a trade or a quote",
     LATE: "the live source had not delivered the newest closed bars yet; the backtest had them",
     EXTRA: "the backtest had bars between those that the live strategy saw, such as filled gaps",
     MISSING: "bars that the live strategy saw are not in the store: they were not recorded",
     DIFFERENT: "closed bars have other values: the source corrected or adjusted them later, or it is another source",
-    PRICE: "the last price of a backtest is that of a bar, not of a trade or a quote",
     UNMATCHED: "the backtest took another path, or had no iteration at that time",
     ONLY_BACKTEST: "the live strategy took another path, or had no iteration at that time",
     INCOMPLETE: "some rows of the session were lost",
@@ -77,6 +77,7 @@ class RequestComparison:
         extra: How many bars in between only the backtest had.
         late: How many newer closed bars only the backtest had.
         unfinished: How many bars had not closed when the live strategy saw them.
+        first_missing: The start of the first bar that is missing.
         prices: The live price and the backtest's.
     """
 
@@ -94,6 +95,7 @@ class RequestComparison:
     late: int = 0
     unfinished: int = 0
     first_difference: FirstDifference | None = None
+    first_missing: datetime | None = None
     prices: tuple[float | None, float | None] | None = None
 
 
@@ -189,7 +191,8 @@ def _compared(
         return RequestComparison(EQUAL, **about)
     if seen is None or known is None:
         if live["bars"] is not None and backtest["bars"] is None:
-            return RequestComparison(MISSING, **about, missing=live["bars"])
+            first = None if live["first_bar"] is None else _moment(live["first_bar"])
+            return RequestComparison(MISSING, **about, missing=live["bars"], first_missing=first)
         if live["bars"] is None:
             return RequestComparison(EXTRA, **about, extra=backtest["bars"])
         return RequestComparison(INCOMPLETE, **about)
@@ -207,27 +210,37 @@ def _differences(
     live = SeenFrame(seen.times[closed], seen.values[closed])
     if not len(live.times) or not len(known.times):
         counts = {"missing": len(live.times), "late": len(known.times), "unfinished": unfinished}
-        return {"outcome": _outcome(counts), **counts}
+        return {"outcome": _outcome(counts), **counts, "first_missing": _earliest(live.times)}
     begin, end = max(live.times[0], known.times[0]), live.times[-1]
     theirs, ours = live.times[live.times >= begin], known.times[known.times >= begin]
     both, at_live, at_known = np.intersect1d(live.times, known.times, return_indices=True)
     one, other = live.values[at_live], known.values[at_known]
     unequal = ~((one == other) | (np.isnan(one) & np.isnan(other)))
     is_filled = np.zeros(len(both), bool) if stored is None else ~np.isin(both, stored)
-    filled = int(unequal[is_filled].any(axis=1).sum())
+    filled = both[is_filled & unequal.any(axis=1)]
     unequal[is_filled] = False
+    missing = np.union1d(np.setdiff1d(theirs, ours), filled)
     counts = {
         "different": int(unequal.any(axis=1).sum()),
-        "missing": len(np.setdiff1d(theirs, ours)) + filled,
+        "missing": len(missing),
         "extra": len(np.setdiff1d(ours[ours <= end], theirs)),
         "late": int((ours > end).sum()),
         "unfinished": unfinished,
     }
-    return {"outcome": _outcome(counts), **counts, "first_difference": _first(both, one, other, unequal)}
+    return {
+        "outcome": _outcome(counts),
+        **counts,
+        "first_difference": _first(both, one, other, unequal),
+        "first_missing": _earliest(missing),
+    }
 
 
 def _outcome(counts: Mapping[str, int]) -> str:
     return next((outcome for name, outcome in _OUTCOMES.items() if counts.get(name)), EQUAL)
+
+
+def _earliest(times: NDArray[np.int64]) -> datetime | None:
+    return _moment(int(times[0])) if len(times) else None
 
 
 def _first(times: Any, one: Any, other: Any, unequal: Any) -> FirstDifference | None:

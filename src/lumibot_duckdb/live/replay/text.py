@@ -119,6 +119,8 @@ def _first_difference(request: RequestComparison) -> str:
     first = request.first_difference
     if first is not None:
         return f"{first.column} of {moment(first.bar)}: {first.live:.8g} live, {first.backtest:.8g} in the backtest"
+    if request.first_missing is not None:
+        return f"{moment(request.first_missing)} is missing"
     if request.prices is not None and request.prices[0] != request.prices[1]:
         live, backtest = ("none" if price is None else f"{price:.8g}" for price in request.prices)
         return f"{live} live, {backtest} in the backtest"

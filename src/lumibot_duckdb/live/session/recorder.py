@@ -212,6 +212,7 @@ class SessionRecorder:
                 self._spool.end(self._described(), status, ended)
         except Exception as error:
             self._fails(error)
+        self._rows.forget()
 
     def _described(self) -> LiveSessionRecord:
         if self._record is None:
