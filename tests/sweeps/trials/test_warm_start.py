@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import duckdb
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.storage.bars.known_contents import KnownContents
 from lumibot_duckdb.storage.connection.engine import Engine
 from lumibot_duckdb.sweeps.trials import warm_start
 from storage.frames import assert_same, minute_bars
@@ -17,7 +19,8 @@ from storage.frames import assert_same, minute_bars
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a trial, in a process that computes nothing for the next ones."""
+    """Return the folder of a trial, in a process that has opened no store and computes nothing for the next trials."""
+    monkeypatch.setattr(KnownContents, "_shared", WeakKeyDictionary())
     monkeypatch.setattr(warm_start, "fill_caches", lambda: None)
     monkeypatch.setattr(warm_start, "make_steps_cheaper", lambda: None)
     monkeypatch.setattr(warm_start, "_stores", [])
@@ -25,9 +28,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Iterator[DuckDBDataStorage]:
+def storage(folder: Path) -> Iterator[DuckDBDataStorage]:
     """Return an empty store."""
-    with DuckDBDataStorage(tmp_path / "s.duckdb") as storage:
+    with DuckDBDataStorage(folder / "s.duckdb") as storage:
         yield storage
 
 
