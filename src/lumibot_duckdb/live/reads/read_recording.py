@@ -12,23 +12,23 @@ from typing import Any
 import pandas as pd
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.live.closed import end_of_closed, settle_margin
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
 from lumibot_duckdb.live.reads.gap_log import GapLog
 from lumibot_duckdb.live.reads.live_read import ReadFilter
+from lumibot_duckdb.live.reads.proven_ranges import proven_ranges
 from lumibot_duckdb.live.reads.series_keys import Destination, NotRecordedError, destination_of
-from lumibot_duckdb.live.reads.settled import proven_ranges, settled_before
 from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import (
     Fetch,
     Frames,
     is_called_by_backtest,
     is_usable,
-    settle_seconds,
 )
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged, missing
-from lumibot_duckdb.storage.times import NEW_YORK, Int64Array, epoch_seconds
+from lumibot_duckdb.storage.times import NEW_YORK, Int64Array
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class ReadRecording:
             return
         key = destination.key
         starts = pd.DatetimeIndex(frame.index).as_unit("s").asi8
-        settled = settled_before(key.timeframe, epoch_seconds(asked_at), settle_seconds())
+        settled = end_of_closed(starts, key.timeframe, asked_at, settle_margin())
         proven = proven_ranges(starts, answered, key.timeframe, settled)
         day = asked_at.astimezone(NEW_YORK).date() if destination.adjusted else None
         with self._guard:  # so that bars are passed on in order, and once
