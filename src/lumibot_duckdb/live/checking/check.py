@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.checking.verified import SeriesKind, Verification, joined
 from lumibot_duckdb.live.closed import settled_before
-from lumibot_duckdb.live.covered_time import in_ranges, seconds_in, trading_gaps
+from lumibot_duckdb.live.covered_time import seconds_in, trading_gaps
 from lumibot_duckdb.live.recorded import has_recorded, recorded_series
 from lumibot_duckdb.live.rest_bars import PROVIDERS, RestBars
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesInfo, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import common
+from lumibot_duckdb.storage.bars.coverage import common, in_ranges
 from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight, moment_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -19,7 +18,6 @@ from lumibot_duckdb.live.reads.gap_log import GapLog
 from lumibot_duckdb.live.reads.live_read import ReadFilter
 from lumibot_duckdb.live.reads.proven_ranges import proven_ranges
 from lumibot_duckdb.live.reads.series_keys import Destination, NotRecordedError, destination_of
-from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import (
     Fetch,
     Frames,
@@ -27,7 +25,7 @@ from lumibot_duckdb.lumibot_contract.live_reads_hooks import (
     is_usable,
 )
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import merged, missing
+from lumibot_duckdb.storage.bars.coverage import in_ranges, merged, missing
 from lumibot_duckdb.storage.times import NEW_YORK, Int64Array
 
 logger = logging.getLogger(__name__)
@@ -124,7 +122,7 @@ class ReadRecording:
             new = _with_a_bar_each(passed.lacking(proven), starts)
             if not new:
                 return
-            bars = frame[_inside(starts, new)]
+            bars = frame[in_ranges(starts, new)]
             if not is_usable(bars, strict=destination.strict):
                 self.log_once(f"bars of {key.label()} are not recorded", NotRecordedError("they are not plausible"))
                 return
@@ -135,7 +133,6 @@ class ReadRecording:
     def pass_on(self, live_bars: LiveBars | None, *, adjusted: bool) -> None:
         """Pass bars on, if there are any; `adjusted` says that the source may change past prices."""
         if live_bars is not None:
-            live_bars = replace(live_bars, metadata={**live_bars.metadata, RECORDED_LIVE: True})
             (self._recorder.record_adjusted if adjusted else self._recorder.record)(live_bars)
 
     def forget(self, series: Any) -> None:
@@ -214,13 +211,6 @@ def _with_a_bar_each(ranges: Sequence[TimeRange], starts: Int64Array) -> list[Ti
         first, stop = starts.searchsorted((piece.start, piece.end))
         found.append(piece if first < stop or first == 0 else TimeRange(int(starts[first - 1]), piece.end))
     return merged(found)
-
-
-def _inside(starts: Int64Array, ranges: Sequence[TimeRange]) -> Any:
-    inside = (starts >= ranges[0].start) & (starts < ranges[0].end)
-    for piece in ranges[1:]:
-        inside |= (starts >= piece.start) & (starts < piece.end)
-    return inside
 
 
 def _as_stored(bars: pd.DataFrame, destination: Destination) -> pd.DataFrame:

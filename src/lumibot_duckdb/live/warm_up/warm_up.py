@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.checking.verified import VerifiedKinds
 from lumibot_duckdb.live.closed import settled_before
-from lumibot_duckdb.live.covered_time import in_ranges
 from lumibot_duckdb.live.warm_up.choice import WarmUpArgument, WarmUpChoice, chosen_warm_up
 from lumibot_duckdb.live.warm_up.restatements import Restatements
 from lumibot_duckdb.live.warm_up.timed_reads import TimedReads
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.storage.bars.coverage import in_ranges, merged
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import epoch_seconds_ceiling
 
