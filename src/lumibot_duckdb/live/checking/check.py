@@ -19,7 +19,7 @@ from lumibot_duckdb.storage.bars.coverage import common, in_ranges
 from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight, moment_of
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.live.checking.comparison import BarComparison
+    from lumibot_duckdb.live.bar_comparison import BarComparison
 
 _LATELY = timedelta(days=30)
 _DAY = timedelta(days=1)
@@ -121,7 +121,7 @@ def _shows_a_fault(check: SeriesCheck) -> bool:
 
 
 def _checked(storage: DataStorageInterface, rest: RestBars, day: date, info: SeriesInfo) -> SeriesCheck:
-    from lumibot_duckdb.live.checking.comparison import compared_bars, joined_bars
+    from lumibot_duckdb.live.bar_comparison import compared_bars, joined_bars
     from lumibot_duckdb.storage.times import bar_starts
 
     key, whole = info.key, _range_of(day)
