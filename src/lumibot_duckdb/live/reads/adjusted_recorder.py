@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lumibot_duckdb.live.live_bars import LiveBars
-from lumibot_duckdb.live.reads.recording import BarRecorder
+from lumibot_duckdb.live.reads.bar_recorder import BarRecorder
 from lumibot_duckdb.live.recording import process_end
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common
