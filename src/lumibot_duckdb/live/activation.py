@@ -85,7 +85,7 @@ def activate(
     """Record live trading in this process, in the background: the bars that are read, and what strategies see and do.
 
     Every settled bar that Lumibot's sources for Alpaca, CCXT exchanges, Schwab, Tradier and Interactive Brokers (REST)
-    return is stored, with the ranges of which all bars are known, and so is what Yahoo returns to live strategies.
+    return is stored, with the ranges whose bars are all known, and so is what Yahoo returns to live strategies.
     Bars of the same kind as those of backtests are added to the series that backtests read. Strategies see exactly what
     they would see otherwise, and backtests in the same process are not recorded. The requests of each strategy, its
     orders and fills and the value of its portfolio are a session in the results database.

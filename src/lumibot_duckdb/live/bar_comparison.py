@@ -52,7 +52,7 @@ class BarComparison:
 
     @property
     def all_different(self) -> bool:
-        """Whether both have bars at the same times, all of which differ."""
+        """Whether both have bars at the same times, and all of them differ."""
         return self.different == self.compared and not (self.missing or self.extra)
 
 

@@ -104,7 +104,7 @@ class ReadRecording:
         Parameters:
             series: Lumibot's series.
             frame: its bars, sorted, by start (UTC). It is not changed, and not kept.
-            answered: ranges of which the frame has all bars.
+            answered: ranges whose bars are all in the frame.
             asked_at: when the source was asked.
         """
         destination = self.destination(series)
