@@ -13,11 +13,11 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.demo.market import crypto_bars, us_stock_bars
-from lumibot_duckdb.live.covered_time import in_ranges
 from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.live.rest_bars import RestBars
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
+from lumibot_duckdb.storage.bars.coverage import in_ranges
 from lumibot_duckdb.storage.times import bar_starts
 from sources.alpaca.loopback_client import clients_redirected_to
 from sources.alpaca.server import KEY, SECRET, AlpacaServer

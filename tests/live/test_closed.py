@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypothesis_settings import examples
-from lumibot_duckdb.live.closed import closed_before, only_closed
+from lumibot_duckdb.live.closed import closed_before, end_of_closed, only_closed
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import InvalidBarsError
@@ -38,6 +38,19 @@ def test_bars_of_minutes_and_hours_close_at_their_end(timeframe: str, now: int, 
     grid = min(length, 1800)
     start = (now - margin) // grid * grid - back * grid
     assert (start < end) == (start + length <= now - margin)
+
+
+@examples(100)
+@given(
+    st.sampled_from((*TIMEFRAMES[:4], "7minute")),
+    st.lists(st.integers(-20_000, 2_000), max_size=12, unique=True),
+    st.integers(0, 3_600),
+)
+def test_known_bars_close_at_their_end_wherever_they_start(timeframe: str, offsets: list[int], margin: int) -> None:
+    now = epoch_seconds(NOW)
+    starts = np.array(sorted(now + offset for offset in offsets), np.int64)
+    end = end_of_closed(starts, timeframe, NOW, timedelta(seconds=margin))
+    assert (starts < end).tolist() == (starts + bar_seconds(timeframe) <= now - margin).tolist()
 
 
 @pytest.mark.parametrize("day", ["2024-03-09", "2024-03-10", "2024-11-02", "2024-11-03", "2024-07-01"])

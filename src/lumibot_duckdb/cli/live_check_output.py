@@ -12,8 +12,8 @@ from lumibot_duckdb.cli.series_json import key_as_json
 from lumibot_duckdb.storage.times import moment_of
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.live.bar_comparison import BarComparison
     from lumibot_duckdb.live.checking.check import SeriesCheck
-    from lumibot_duckdb.live.checking.comparison import BarComparison
     from lumibot_duckdb.live.checking.verified import Verification
     from lumibot_duckdb.storage.api import EpochSeconds
 
@@ -71,7 +71,7 @@ def _check_as_json(check: SeriesCheck) -> dict[str, Any]:
     if found is not None:
         values = [
             {"bar": _utc(each.start), "column": each.column, "stored": each.stored, "provider": each.returned}
-            for each in found.values
+            for each in found.values[:_SHOWN]
         ]
         entry |= {
             "bars_compared": found.compared,
@@ -112,7 +112,7 @@ def _details(check: SeriesCheck) -> str:
     elif found is not None:
         lines += [
             f"{new_york(each.start)} {each.column}: stored {each.stored!r}, provider {each.returned!r}"
-            for each in found.values
+            for each in found.values[:_SHOWN]
         ]
         lines += [
             f"{what}: {_first(starts)}"

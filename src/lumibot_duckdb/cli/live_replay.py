@@ -19,7 +19,7 @@ from lumibot_duckdb.cli.store import chosen_path
 
 if TYPE_CHECKING:
     from lumibot_duckdb.cli.parser import CommandParser
-    from lumibot_duckdb.live.replay import Replay
+    from lumibot_duckdb.live import Replay
 
 PURPOSE = "backtest a session of live trading from its recorded bars, and compare both"
 _DESCRIPTION = """\
@@ -85,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _replayed(arguments: argparse.Namespace, results: Path, store: Path) -> Replay:
-    from lumibot_duckdb.live.replay import replay_session
+    from lumibot_duckdb.live import replay_session
     from lumibot_duckdb.progress import Progress
 
     with Progress("Backtesting the session"):

@@ -85,7 +85,7 @@ def activate(
     """Record live trading in this process, in the background: the bars that are read, and what strategies see and do.
 
     Every settled bar that Lumibot's sources for Alpaca, CCXT exchanges, Schwab, Tradier and Interactive Brokers (REST)
-    return is stored, with the ranges of which all bars are known, and so is what Yahoo returns to live strategies.
+    return is stored, with the ranges whose bars are all known, and so is what Yahoo returns to live strategies.
     Bars of the same kind as those of backtests are added to the series that backtests read. Strategies see exactly what
     they would see otherwise, and backtests in the same process are not recorded. The requests of each strategy, its
     orders and fills and the value of its portfolio are a session in the results database.
@@ -151,11 +151,6 @@ def deactivate(timeout: float = CLOSE_SECONDS) -> None:
     ended.recorder.close(timeout)
 
 
-def active() -> Activation | None:
-    """Return what is active."""
-    return _active
-
-
 def _install_with_trader(sessions: SessionRecording) -> Callable[[], None]:
     """Record sessions once a script has imported Lumibot's trader, without which none runs; return what ends this."""
     undo: list[Callable[[], None]] = []
@@ -175,9 +170,9 @@ def _install_with_trader(sessions: SessionRecording) -> Callable[[], None]:
 
 
 def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: SessionRecording | None) -> Activation:
-    from lumibot_duckdb.live.late_backfill import LateBackfill
+    from lumibot_duckdb.live.backfill.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
-    from lumibot_duckdb.live.recording import Recorder
+    from lumibot_duckdb.live.recording.recorder import Recorder
     from lumibot_duckdb.live.warm_up.warm_up import warm_up_of
 
     def storage() -> Any:

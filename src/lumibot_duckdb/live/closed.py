@@ -1,11 +1,19 @@
-"""Which bars have closed. A bar that has not is never stored: its price and volume still change."""
+"""Which bars have closed, and which are settled.
+
+A bar that has not closed is never stored: its price and volume still change. For some minutes after its end, its source
+may still correct it; after that, it is settled. The margin is that of Lumibot's own cache of live bars, so that both
+keep the same bars.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
 from lumibot_duckdb.storage.bars.coverage import end_of_closed_bars
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
     from lumibot_duckdb.storage.times import Int64Array
 
 NO_MARGIN = timedelta(0)
+_SETTLE_VARIABLE = "LUMIBOT_SHARED_BARS_SETTLE_MINUTES"
+_USUAL_MINUTES = 15.0
 
 
 def closed_before(timeframe: str, now: datetime, margin: timedelta = NO_MARGIN) -> EpochSeconds:
@@ -37,16 +47,43 @@ def closed_before(timeframe: str, now: datetime, margin: timedelta = NO_MARGIN) 
     return end_of_closed_bars(timeframe, epoch_seconds(now - margin))
 
 
+def end_of_closed(starts: Int64Array, timeframe: str, now: datetime, margin: timedelta = NO_MARGIN) -> EpochSeconds:
+    """Return a time as `closed_before` does, for bars that are known.
+
+    They need not start where those of their length usually do: an hour may begin at a quarter past.
+    """
+    unfinished = starts[starts + bar_seconds(timeframe) > epoch_seconds(now - margin)]
+    return int(unfinished.min(initial=closed_before(timeframe, now, margin)))
+
+
 def only_closed(live_bars: LiveBars, now: datetime) -> LiveBars:
     """Return the bars that had closed at `now`, with what they cover. Raises `InvalidBarsError` for unusable times."""
     starts = _starts(live_bars)
-    # Bars need not start where those of their length usually do: an hour may begin at a quarter past.
-    unfinished = starts[starts + bar_seconds(live_bars.key.timeframe) > epoch_seconds(now)]
-    end = min([closed_before(live_bars.key.timeframe, now), *unfinished.tolist()])
+    end = end_of_closed(starts, live_bars.key.timeframe, now)
     covered = tuple(TimeRange(piece.start, min(piece.end, end)) for piece in live_bars.covered if piece.start < end)
     if covered == live_bars.covered and (starts < end).all():
         return live_bars
     return replace(live_bars, bars=live_bars.bars[starts < end], covered=covered)
+
+
+def settle_margin() -> timedelta:
+    """Return how long after its end a bar is settled. As in Lumibot, a value that is no number is ignored.
+
+    >>> os.environ["LUMIBOT_SHARED_BARS_SETTLE_MINUTES"] = "20"
+    >>> settle_margin()
+    datetime.timedelta(seconds=1200)
+    >>> del os.environ["LUMIBOT_SHARED_BARS_SETTLE_MINUTES"]
+    """
+    try:
+        minutes = float(os.environ.get(_SETTLE_VARIABLE) or _USUAL_MINUTES)
+    except ValueError:
+        minutes = _USUAL_MINUTES
+    return timedelta(minutes=max(0.0, minutes if isfinite(minutes) else _USUAL_MINUTES))
+
+
+def settled_before(timeframe: str) -> EpochSeconds:
+    """Return a time such that every bar that starts before it is settled now."""
+    return closed_before(timeframe, clock.utc_now(), settle_margin())
 
 
 def _starts(live_bars: LiveBars) -> Int64Array:

@@ -1,30 +1,16 @@
-"""Which bars start in covered ranges, and which trading time is not covered."""
+"""When markets are open, and which of that time is not covered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from lumibot_duckdb.sources.shared.trading_hours import hours_of
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common, missing
-from lumibot_duckdb.storage.times import Int64Array, date_of
-
-if TYPE_CHECKING:
-    import numpy as np
+from lumibot_duckdb.storage.times import date_of
 
 _DAY = timedelta(days=1)
-
-
-def in_ranges(starts: Int64Array, ranges: Iterable[TimeRange]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which times are in one of some ranges."""
-    import numpy as np
-
-    inside = np.zeros(len(starts), dtype=bool)
-    for piece in ranges:
-        inside |= (starts >= piece.start) & (starts < piece.end)
-    return inside
 
 
 def trading_time(key: SeriesKey, within: TimeRange) -> list[TimeRange]:

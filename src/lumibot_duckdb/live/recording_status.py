@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.live.closed import settled_before
 from lumibot_duckdb.live.covered_time import seconds_in, trading_gaps, trading_time
 from lumibot_duckdb.live.recorded import RecordedSeries, recorded_series
-from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight
@@ -46,7 +46,7 @@ def recording_status(storage: DataStorageInterface, days: int) -> list[Recording
 
 def _status(recorded: RecordedSeries) -> RecordingStatus:
     info = recorded.info
-    settled = end_of_settled_bars(info.key.timeframe)
+    settled = settled_before(info.key.timeframe)
     last = info.last or 0
     ended = last + bar_seconds(info.key.timeframe)
     behind = seconds_in(trading_time(info.key, TimeRange(ended, max(ended, settled))))

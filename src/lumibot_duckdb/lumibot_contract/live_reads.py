@@ -18,7 +18,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("lumibot.tools.shared_bar_cache:BarSeries.adjusted", "read: whether past prices may change"),
     Requirement(
         "lumibot.tools.shared_bar_cache:settle_margin",
-        "called: how long after its end a bar may be corrected",
+        "relied on: live bars are settled after the same margin",
         parameters=(),
     ),
     Requirement(

@@ -105,13 +105,6 @@ def wrap_yahoo(
     return _replaced(module.YahooHelper, "download_symbol_data", wrapping)
 
 
-def settle_seconds() -> int:
-    """Return for how long after its end Lumibot does not keep a bar, because its source may still correct it."""
-    from lumibot.tools import shared_bar_cache
-
-    return int(shared_bar_cache.settle_margin().total_seconds())
-
-
 def is_usable(bars: pd.DataFrame, *, strict: bool) -> bool:
     """Return whether Lumibot would keep bars; if `strict`, those of sources whose bars must be plausible."""
     from lumibot.tools import shared_bar_cache

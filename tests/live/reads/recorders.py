@@ -13,6 +13,7 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.activation import record_reads
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
+from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 
 
@@ -41,7 +42,7 @@ class KeptBars:
                 adjustment=key.adjustment,
                 covered=first,
                 also_covered=others,
-                metadata=live_bars.metadata,
+                metadata={**live_bars.metadata, RECORDED_LIVE: True},  # as the recorder does
                 asked_at=live_bars.asked_at,
                 replace=live_bars.replace,
             )

@@ -14,6 +14,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lumibot import constants
@@ -21,6 +22,7 @@ from lumibot.tools import shared_bar_cache
 
 from hypothesis_settings import examples
 from live.reads.moments import SetClock, set_clock
+from lumibot_duckdb.live.closed import settle_margin
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads.read_recording import ReadRecording
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import wrap_shared_reads
@@ -139,3 +141,12 @@ def _check(live_bars: LiveBars, final: pd.Series) -> None:
     )
     settled = pd.Timestamp(live_bars.asked_at) - 15 * MINUTE
     assert (live_bars.bars.index + MINUTE <= settled).all()
+
+
+@pytest.mark.parametrize("minutes", [None, "", "20", "0.5", "-3", "soon"])
+def test_bars_settle_as_in_lumibots_cache(minutes: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if minutes is None:
+        monkeypatch.delenv("LUMIBOT_SHARED_BARS_SETTLE_MINUTES", raising=False)
+    else:
+        monkeypatch.setenv("LUMIBOT_SHARED_BARS_SETTLE_MINUTES", minutes)
+    assert settle_margin() == shared_bar_cache.settle_margin()

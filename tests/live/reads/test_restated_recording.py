@@ -8,7 +8,7 @@ from pathlib import Path
 from live.recording.live_items import closes, live, stored
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.reads.adjusted_recorder import compared
-from lumibot_duckdb.live.recording import Recorder, RecorderCounts
+from lumibot_duckdb.live.recording.recorder import Recorder, RecorderCounts
 
 
 def test_the_bars_that_show_a_split_are_stored_after_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from live.recording.live_items import closes, covered, live, locked, stored
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.live.recording import Recorder
+from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.storage.bars.spool import Spool
 from processes import FORKED
 

@@ -20,7 +20,7 @@ import os, signal, sys, time
 sys.path.insert(0, sys.argv[2])
 from live.recording.live_items import live
 from lumibot_duckdb import DuckDBDataStorage
-from lumibot_duckdb.live.recording import Recorder
+from lumibot_duckdb.live.recording.recorder import Recorder
 recorder = Recorder(lambda: DuckDBDataStorage(sys.argv[1]), pause_seconds=60)
 recorder.record(live(0, 5))
 """

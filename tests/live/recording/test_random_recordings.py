@@ -18,8 +18,8 @@ from hypothesis_settings import examples
 from live.recording.live_items import OPENING, SOURCE, closes, live, locked, moment, stored
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.live_bars import LiveBars
-from lumibot_duckdb.live.recording import Recorder
 from lumibot_duckdb.live.recording.batch_writer import BatchWriter
+from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.storage.bars import writer
 from lumibot_duckdb.storage.bars.spool import Spool
 

@@ -29,8 +29,8 @@ from live.recording.live_items import (
 )
 from lumibot_duckdb import DuckDBDataStorage, clock
 from lumibot_duckdb.live.live_bars import LiveBars
-from lumibot_duckdb.live.recording import Recorder, RecorderCounts
 from lumibot_duckdb.live.recording.batch_writer import BatchWriter
+from lumibot_duckdb.live.recording.recorder import Recorder, RecorderCounts
 from lumibot_duckdb.storage.bars.spool import Spool, SpoolContents
 
 LOG = "lumibot_duckdb.live.recording"

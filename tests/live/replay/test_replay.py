@@ -20,7 +20,7 @@ from live.crossing import Crossing
 from live.live_loop import MINUTE, Market, MarketBroker, stepped
 from lumibot_duckdb import deactivate
 from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
-from lumibot_duckdb.live.replay import Replay, replay_session
+from lumibot_duckdb.live import Replay, replay_session
 from lumibot_duckdb.live.replay.errors import ReplayError
 from lumibot_duckdb.live.replay.page import replay_page
 from lumibot_duckdb.live.replay.recorded_bars import recorded_bars

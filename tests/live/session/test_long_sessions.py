@@ -15,7 +15,7 @@ import pytest
 from live.crossing import Crossing
 from live.live_loop import MINUTE, USD, Market, MarketBroker, real_time, stepped
 from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
-from lumibot_duckdb.live.replay import replay_session
+from lumibot_duckdb.live import replay_session
 from lumibot_duckdb.live.replay.requests import EQUAL, UNFINISHED, outcomes
 from lumibot_duckdb.live.session.recording import SessionRecording
 from lumibot_duckdb.live.session.session_rows import rebuilt_frames

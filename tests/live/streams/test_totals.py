@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from lumibot_duckdb.live.recording.recorder import RecorderCounts
-from lumibot_duckdb.live.streams.comparison import Comparison
+from lumibot_duckdb.live.streams.stream_comparison import Comparison
 from lumibot_duckdb.live.streams.totals import Totals
 
 NEWEST = int(datetime(2024, 7, 3, 14, 30, tzinfo=timezone.utc).timestamp())

@@ -12,10 +12,10 @@ from functools import partial
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.backfill.downloads import StoppedError, check_adjustment, download_missing
+from lumibot_duckdb.live.closed import settled_before
 from lumibot_duckdb.live.covered_time import trading_gaps
 from lumibot_duckdb.live.recorded import recorded_series
 from lumibot_duckdb.live.rest_bars import PROVIDERS, RestBars
-from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import end_of_closed_bars
@@ -167,7 +167,7 @@ class Backfill:
         """Return the trading time of a day in New York that is settled and not covered."""
         begin = midnight(day, NEW_YORK)
         latest = end_of_closed_bars(key.timeframe, clock.epoch_now() - _LATEST_SECONDS)
-        end = min(midnight(day + _DAY, NEW_YORK), end_of_settled_bars(key.timeframe), latest)
+        end = min(midnight(day + _DAY, NEW_YORK), settled_before(key.timeframe), latest)
         if end <= begin:
             return []
         return trading_gaps(key, TimeRange(begin, end), storage.coverage(key))

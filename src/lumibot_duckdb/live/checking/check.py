@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.checking.verified import SeriesKind, Verification, joined
-from lumibot_duckdb.live.covered_time import in_ranges, seconds_in, trading_gaps
+from lumibot_duckdb.live.closed import settled_before
+from lumibot_duckdb.live.covered_time import seconds_in, trading_gaps
 from lumibot_duckdb.live.recorded import has_recorded, recorded_series
 from lumibot_duckdb.live.rest_bars import PROVIDERS, RestBars
-from lumibot_duckdb.live.settling import end_of_settled_bars
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesInfo, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import common
+from lumibot_duckdb.storage.bars.coverage import common, in_ranges
 from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight, moment_of
 
 if TYPE_CHECKING:
-    from lumibot_duckdb.live.checking.comparison import BarComparison
+    from lumibot_duckdb.live.bar_comparison import BarComparison
 
 _LATELY = timedelta(days=30)
 _DAY = timedelta(days=1)
@@ -75,7 +75,7 @@ def series_to_check(
         found = [info for info in recorded if has_recorded(storage, info.key, whole)]
         return (day, found) if found else None
     lately = _recorded(storage, clock.utc_now() - _LATELY, providers, among)
-    last = [min(info.last or 0, end_of_settled_bars(info.key.timeframe) - 1) for info in lately]
+    last = [min(info.last or 0, settled_before(info.key.timeframe) - 1) for info in lately]
     for each in sorted({date_of(seconds, NEW_YORK) for seconds in last}, reverse=True):
         chosen = series_to_check(storage, each, providers, among)
         if chosen is not None:
@@ -121,11 +121,11 @@ def _shows_a_fault(check: SeriesCheck) -> bool:
 
 
 def _checked(storage: DataStorageInterface, rest: RestBars, day: date, info: SeriesInfo) -> SeriesCheck:
-    from lumibot_duckdb.live.checking.comparison import compared_bars, joined_bars
+    from lumibot_duckdb.live.bar_comparison import compared_bars, joined_bars
     from lumibot_duckdb.storage.times import bar_starts
 
     key, whole = info.key, _range_of(day)
-    settled = TimeRange(whole.start, max(whole.start, min(whole.end, end_of_settled_bars(key.timeframe))))
+    settled = TimeRange(whole.start, max(whole.start, min(whole.end, settled_before(key.timeframe))))
     covered = common(storage.coverage(key, permanent_only=True), [settled])
     unrecorded = seconds_in(trading_gaps(key, settled, covered))
     try:

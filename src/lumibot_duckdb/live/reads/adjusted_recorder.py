@@ -2,7 +2,7 @@
 
 After a split or a dividend, a source returns other prices for the past. Bars with the new prices must not follow stored
 ones with the old prices. So the first bars of each series and day are compared with the stored ones; if those have
-changed, the series is restated. That reads the store, so a thread of its own does it.
+changed, the series is restated. That reads the store, so a separate thread does it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lumibot_duckdb.live.live_bars import LiveBars
-from lumibot_duckdb.live.reads.recording import BarRecorder
+from lumibot_duckdb.live.reads.bar_recorder import BarRecorder
 from lumibot_duckdb.live.recording import process_end
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common
@@ -34,7 +34,7 @@ adjusted. It is the one that the Alpaca source reads."""
 
 _SAME = 1e-6  # relative difference of prices
 _CAPACITY = 1_000_000  # bars, about 60 MB; a strategy may read years of history at its start
-_PART = 20_000  # bars, of which the recorder takes ten times as many
+_PART = 20_000  # bars, a tenth of what the recorder's queue takes
 _LONG = 5_000  # bars
 _PAUSE = 1.0  # seconds until a busy store is read again
 _FLUSH = 60.0

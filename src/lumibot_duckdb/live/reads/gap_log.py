@@ -65,9 +65,9 @@ class GapLog:
         return any(each.first is not None for each in self._answers.get(series, ()))
 
     def answered(self, series: Any, start: pd.Timestamp, end: pd.Timestamp, *, from_first_bar: bool) -> list[TimeRange]:
-        """Return the parts of a read of which the result has all bars.
+        """Return the parts of a read whose bars are all in the result.
 
-        Lumibot fetches what its cache does not cover, so whatever was not fetched is covered there. An answer without
+        Lumibot fetches what its cache does not cover, so what was not fetched is covered there. An answer without
         bars proves nothing.
 
         Parameters:

@@ -5,30 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.live.closed import end_of_closed, settle_margin
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
 from lumibot_duckdb.live.reads.gap_log import GapLog
 from lumibot_duckdb.live.reads.live_read import ReadFilter
+from lumibot_duckdb.live.reads.proven_ranges import proven_ranges
 from lumibot_duckdb.live.reads.series_keys import Destination, NotRecordedError, destination_of
-from lumibot_duckdb.live.reads.settled import proven_ranges, settled_before
-from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import (
     Fetch,
     Frames,
     is_called_by_backtest,
     is_usable,
-    settle_seconds,
 )
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import merged, missing
-from lumibot_duckdb.storage.times import NEW_YORK, Int64Array, epoch_seconds
+from lumibot_duckdb.storage.bars.coverage import in_ranges, merged, missing
+from lumibot_duckdb.storage.times import NEW_YORK, Int64Array
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +104,7 @@ class ReadRecording:
         Parameters:
             series: Lumibot's series.
             frame: its bars, sorted, by start (UTC). It is not changed, and not kept.
-            answered: ranges of which the frame has all bars.
+            answered: ranges whose bars are all in the frame.
             asked_at: when the source was asked.
         """
         destination = self.destination(series)
@@ -114,7 +112,7 @@ class ReadRecording:
             return
         key = destination.key
         starts = pd.DatetimeIndex(frame.index).as_unit("s").asi8
-        settled = settled_before(key.timeframe, epoch_seconds(asked_at), settle_seconds())
+        settled = end_of_closed(starts, key.timeframe, asked_at, settle_margin())
         proven = proven_ranges(starts, answered, key.timeframe, settled)
         day = asked_at.astimezone(NEW_YORK).date() if destination.adjusted else None
         with self._guard:  # so that bars are passed on in order, and once
@@ -124,7 +122,7 @@ class ReadRecording:
             new = _with_a_bar_each(passed.lacking(proven), starts)
             if not new:
                 return
-            bars = frame[_inside(starts, new)]
+            bars = frame[in_ranges(starts, new)]
             if not is_usable(bars, strict=destination.strict):
                 self.log_once(f"bars of {key.label()} are not recorded", NotRecordedError("they are not plausible"))
                 return
@@ -135,7 +133,6 @@ class ReadRecording:
     def pass_on(self, live_bars: LiveBars | None, *, adjusted: bool) -> None:
         """Pass bars on, if there are any; `adjusted` says that the source may change past prices."""
         if live_bars is not None:
-            live_bars = replace(live_bars, metadata={**live_bars.metadata, RECORDED_LIVE: True})
             (self._recorder.record_adjusted if adjusted else self._recorder.record)(live_bars)
 
     def forget(self, series: Any) -> None:
@@ -214,13 +211,6 @@ def _with_a_bar_each(ranges: Sequence[TimeRange], starts: Int64Array) -> list[Ti
         first, stop = starts.searchsorted((piece.start, piece.end))
         found.append(piece if first < stop or first == 0 else TimeRange(int(starts[first - 1]), piece.end))
     return merged(found)
-
-
-def _inside(starts: Int64Array, ranges: Sequence[TimeRange]) -> Any:
-    inside = (starts >= ranges[0].start) & (starts < ranges[0].end)
-    for piece in ranges[1:]:
-        inside |= (starts >= piece.start) & (starts < piece.end)
-    return inside
 
 
 def _as_stored(bars: pd.DataFrame, destination: Destination) -> pd.DataFrame:

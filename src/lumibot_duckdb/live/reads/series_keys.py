@@ -41,7 +41,7 @@ class Destination:
     Attributes:
         key: The series.
         adjusted: The source may change past prices, after a split for example.
-        strict: Bars with a high below their low, and the like, are refused, as the backtests' source does.
+        strict: Implausible bars, such as those with a high below their low, are refused, as the backtests' source does.
         columns: The columns that are stored, as floats; None: all that are numbers.
         metadata: Is stored with the bars.
     """

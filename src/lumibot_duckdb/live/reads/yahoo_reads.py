@@ -7,18 +7,19 @@ bars of live reads are kept apart from it, in the source `yahoo_live`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.live.closed import end_of_closed
 from lumibot_duckdb.live.live_bars import LiveBars
+from lumibot_duckdb.live.reads.proven_ranges import proven_ranges
 from lumibot_duckdb.live.reads.series_keys import NotRecordedError
-from lumibot_duckdb.live.reads.settled import proven_ranges, settled_before
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import is_called_by_backtest
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
-from lumibot_duckdb.storage.times import Int64Array, epoch_seconds
+from lumibot_duckdb.storage.times import Int64Array
 
 if TYPE_CHECKING:
     from lumibot_duckdb.live.reads.read_recording import ReadRecording
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 SOURCE = "yahoo_live"
 
 _TIMEFRAMES = {"1d": "day", "15m": "15minute", "1m": "minute"}
-_MARGIN = 24 * 3_600
-"""Yahoo corrects volumes in the hours after a session (s)."""
+_MARGIN = timedelta(days=1)
+"""Yahoo corrects volumes in the hours after a session."""
 
 
 def observe_download(recording: ReadRecording, symbol: str, interval: str) -> Callable[[pd.DataFrame | None], None]:
@@ -61,7 +62,7 @@ def live_bars_of(symbol: str, interval: str, frame: pd.DataFrame, asked_at: date
     starts = _starts(pd.DatetimeIndex(frame.index), timeframe)
     if len(starts) > 1 and bool((starts[1:] <= starts[:-1]).any()):
         raise NotRecordedError("they have lost their times of day")  # as Lumibot stamps intraday bars of some markets
-    settled = settled_before(timeframe, epoch_seconds(asked_at), _MARGIN)
+    settled = end_of_closed(starts, timeframe, asked_at, _MARGIN)
     proven = proven_ranges(starts, [TimeRange(int(starts[0]), int(starts[-1]) + 1)], timeframe, settled)
     if not proven:
         return None

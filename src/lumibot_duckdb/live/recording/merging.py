@@ -16,7 +16,7 @@ from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.recorded import RECORDED_LIVE
 from lumibot_duckdb.live.recording.losses import span
 from lumibot_duckdb.storage.api import BatchWrite, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import merged, missing
+from lumibot_duckdb.storage.bars.coverage import in_ranges, merged, missing
 from lumibot_duckdb.storage.errors import InvalidBarsError
 from lumibot_duckdb.storage.times import bar_starts
 
@@ -74,7 +74,7 @@ class _Group:
     def add(self, piece: _Piece, form: Hashable) -> None:
         if self.replace:  # what the earlier pieces have in its range is replaced
             for earlier in self.pieces:
-                earlier.bars = earlier.bars[~_is_within(earlier.bars, piece.covered)]
+                earlier.bars = earlier.bars[~in_ranges(bar_starts(earlier.bars), piece.covered)]
         self.pieces.append(piece)
         self.recorded += len(piece.bars)
         self.form = form if self.form is None else self.form
@@ -121,23 +121,12 @@ def _pieces(item: LiveBars) -> list[_Piece]:
     if not item.replace:
         # As for every write, an empty response proves nothing.
         return [_Piece(item.bars, item.covered, len(item.bars) > 0, item.asked_at)]
-    ranges = merged(item.covered)
-    if not _is_within(item.bars, ranges).all():
+    ranges, starts = merged(item.covered), bar_starts(item.bars)
+    if not in_ranges(starts, ranges).all():
         raise InvalidBarsError(
             f"{item.key.label()}: a correction has bars outside of the ranges that it replaces; cover them as well"
         )
-    return [_Piece(item.bars[_is_within(item.bars, [part])], (part,), True, item.asked_at) for part in ranges]
-
-
-def _is_within(bars: pd.DataFrame, ranges: Iterable[TimeRange]) -> Any:
-    """Return in which rows bars start within some of the ranges."""
-    import numpy as np
-
-    starts = bar_starts(bars)
-    found = np.zeros(len(starts), bool)
-    for piece in ranges:
-        found |= (starts >= piece.start) & (starts < piece.end)
-    return found
+    return [_Piece(item.bars[in_ranges(starts, [part])], (part,), True, item.asked_at) for part in ranges]
 
 
 def _form(bars: pd.DataFrame) -> Hashable:

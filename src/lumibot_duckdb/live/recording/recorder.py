@@ -78,8 +78,7 @@ class Recorder:
         >>> from datetime import datetime, timezone
         >>> import pandas as pd
         >>> from lumibot_duckdb import DuckDBDataStorage
-        >>> from lumibot_duckdb.live.live_bars import LiveBars
-        >>> from lumibot_duckdb.live.recording import Recorder
+        >>> from lumibot_duckdb.live import LiveBars, Recorder
         >>> from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
         >>> times = pd.date_range("2024-01-02 14:30", periods=3, freq="min", tz="UTC")
         >>> live_bars = LiveBars(

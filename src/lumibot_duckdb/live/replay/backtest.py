@@ -24,7 +24,7 @@ from lumibot_duckdb.results.live_records import LIVE_TABLES
 from lumibot_duckdb.sweeps.trials.trial_process import WITHOUT_FILES
 
 _EVENTS = 2_000
-"""How many events are kept before rows are made of them, of which frames need fewer."""
+"""How many events are kept before rows are made of them: rows need less memory than frames."""
 
 
 class CollectedRows:
@@ -111,7 +111,7 @@ def backtest_session(
 
 
 def exact_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a session, without keys and objects, of which only a text was stored."""
+    """Return the parameters of a session, without keys and objects, which were stored as texts only."""
     inexact = settings.get("inexact_parameters", ())
     return {name: value for name, value in settings.get("parameters", {}).items() if name not in inexact}
 

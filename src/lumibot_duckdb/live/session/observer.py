@@ -28,7 +28,7 @@ HISTORY, LAST_PRICE = "history", "last_price"
 """The methods of requests."""
 _CONTRACT = ("asset_type", "expiration", "strike", "right")
 _NAMED = ("asset", "assets", "length", "timestep", "quote", "return_polars")
-"""Arguments that have a column of their own, or make no difference."""
+"""Arguments that have their own column, or make no difference."""
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000}
 _UNCHANGED_SECONDS = 60
 """A value that did not change is noted once in this time: live strategies report one each second."""

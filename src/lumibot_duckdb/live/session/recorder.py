@@ -29,7 +29,7 @@ _END_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class SessionCounts:
-    """Rows of a session: `recorded` in all, of which some are `written`, `waiting`, `spooled` or `lost`."""
+    """Rows of a session: `recorded` is the sum of those `written`, `waiting`, `spooled` and `lost`."""
 
     recorded: int = 0
     written: int = 0

@@ -209,6 +209,3 @@ def _check_symbols(provider: AlpacaProvider, symbols: Sequence[str], kind: str) 
 
 def _is_pair(symbol: str) -> bool:
     return "/" in symbol
-
-
-__all__ = ["FEEDS", "LIVE_SOURCE", "AlpacaKey", "AlpacaStream", "asset_of", "key_from", "open_market"]

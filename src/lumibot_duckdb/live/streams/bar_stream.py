@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from lumibot_duckdb.live.live_bars import LiveBars
-from lumibot_duckdb.sources.shared.errors import ProviderError
 
 
 class StreamLostError(Exception):
@@ -34,6 +33,3 @@ class BarStream(Protocol):
 
     async def close(self) -> None:
         """End `run`, which returns then."""
-
-
-__all__ = ["BarStream", "ProviderError", "StreamLostError", "TooManyConnectionsError"]

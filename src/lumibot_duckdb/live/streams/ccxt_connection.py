@@ -1,7 +1,7 @@
 """One connection to the candles of an exchange, through ccxt's official websocket client.
 
-ccxt keeps the latest candles of each market in a cache, which outlives a lost connection. So each connection has an
-exchange object of its own. The methods of ccxt show the cache of one market after another, and not what it contained
+ccxt keeps the latest candles of each market in a cache, which outlives a lost connection. So each connection has its
+own exchange object. The methods of ccxt show the cache of one market after another, and not what it contained
 between two calls: updates that arrive together are seen as one, which may be the wrong one if they overtook each other.
 So these methods only subscribe, and report that the connection was lost. The updates come from the caches themselves:
 each market has one that notes them (`CandleUpdates`).

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.recording.recorder import Recorder
-from lumibot_duckdb.live.streams.comparison import Comparison, compare, with_corrections
 from lumibot_duckdb.live.streams.rest_series import RestSeries
+from lumibot_duckdb.live.streams.stream_comparison import Comparison, compare, with_corrections
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import merged, missing

@@ -15,9 +15,9 @@ from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.sources.shared.evidence import Evidence
 from lumibot_duckdb.sources.shared.trading_hours import hours_of
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import common, merged, missing
+from lumibot_duckdb.storage.bars.coverage import common, in_ranges, merged, missing
 from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import Int64Array, bar_starts, epoch_seconds
+from lumibot_duckdb.storage.times import bar_starts, epoch_seconds
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -72,16 +72,9 @@ class RestSeries:
                 proof = evidence.add(TimeRange(answer.start, answer.end), starts)
                 proven = [*missing(TimeRange(answer.start, answer.end), proof.provisional), *proof.proven_before]
                 covered = tuple(merged(common(proven, ranges if only is None else only)))
-                kept = _within(starts, covered) & (starts + self.length <= epoch_seconds(asked_at))
+                kept = in_ranges(starts, covered) & (starts + self.length <= epoch_seconds(asked_at))
                 bars = answer.bars[kept]
                 if not all(bool((np.isfinite(bars[name]) & (bars[name] > 0)).all()) for name in _PRICES):
                     raise ProviderError(f"the bars of {self.symbol} have prices that are not positive numbers")
                 if covered:
                     yield LiveBars(self.key, bars, covered, asked_at, dict(answer.metadata))
-
-
-def _within(starts: Int64Array, ranges: Sequence[TimeRange]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    inside = np.zeros(len(starts), dtype=bool)
-    for piece in ranges:
-        inside |= (starts >= piece.start) & (starts < piece.end)
-    return inside

@@ -6,8 +6,8 @@ import logging
 import threading
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.live.closed import settle_margin
 from lumibot_duckdb.live.recording.recorder import Recorder
-from lumibot_duckdb.live.settling import settle_seconds
 from lumibot_duckdb.live.streams.arrival_lag import ArrivalLag
 from lumibot_duckdb.live.streams.held_corrections import HeldCorrections
 from lumibot_duckdb.live.streams.recorded_market import RecordedMarket
@@ -125,7 +125,7 @@ class RestUpkeep:
     def _settled_until(self) -> EpochSeconds:
         """Return a time such that all bars that start before it are settled, and are not withheld any more."""
         length = self._live[0].length
-        margin = max(settle_seconds(), self._delay) + self._lag.seconds
+        margin = max(settle_margin().total_seconds(), self._delay) + self._lag.seconds
         end = int(clock.epoch_now() - margin)
         return end - end % length
 

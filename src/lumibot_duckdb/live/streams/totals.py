@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lumibot_duckdb.display import count, new_york
-from lumibot_duckdb.live.streams.comparison import Comparison
+from lumibot_duckdb.live.streams.stream_comparison import Comparison
 
 
 @dataclass

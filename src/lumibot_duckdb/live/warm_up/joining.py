@@ -8,11 +8,10 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from lumibot_duckdb.live.covered_time import in_ranges
 from lumibot_duckdb.live.warm_up.broker_frames import FrameForm, equal_bars, readjusted
 from lumibot_duckdb.live.warm_up.stored_part import StoredPart
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars.coverage import common
+from lumibot_duckdb.storage.bars.coverage import common, in_ranges
 from lumibot_duckdb.storage.times import bar_starts
 
 Answer: TypeAlias = "tuple[TimeRange, pd.DataFrame | None]"

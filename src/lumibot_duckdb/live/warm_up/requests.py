@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from lumibot_duckdb.live.covered_time import in_ranges
 from lumibot_duckdb.live.warm_up.stored_part import StoredPart
 from lumibot_duckdb.storage.api import TimeRange
-from lumibot_duckdb.storage.bars.coverage import missing
+from lumibot_duckdb.storage.bars.coverage import in_ranges, missing
 from lumibot_duckdb.storage.times import Int64Array
 
 COMPARED_BARS = 3

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lumibot_duckdb.live.covered_time import in_ranges
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, SeriesPin, TimeRange
-from lumibot_duckdb.storage.bars.coverage import common, missing
+from lumibot_duckdb.storage.bars.coverage import common, in_ranges, missing
 from lumibot_duckdb.storage.errors import SeriesNotFoundError
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import Int64Array, bar_starts

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.checking.verified import VerifiedKinds
-from lumibot_duckdb.live.covered_time import in_ranges
-from lumibot_duckdb.live.settling import end_of_settled_bars
+from lumibot_duckdb.live.closed import settled_before
 from lumibot_duckdb.live.warm_up.choice import WarmUpArgument, WarmUpChoice, chosen_warm_up
 from lumibot_duckdb.live.warm_up.restatements import Restatements
 from lumibot_duckdb.live.warm_up.timed_reads import TimedReads
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.storage.bars.coverage import in_ranges, merged
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import epoch_seconds_ceiling
 
@@ -157,7 +156,7 @@ class WarmUp:
     def _plan(self, key: SeriesKey, start: pd.Timestamp, stop: pd.Timestamp) -> _Plan | None:
         """Return what to request; None if everything comes from the broker."""
         wanted = TimeRange(epoch_seconds_ceiling(start), epoch_seconds_ceiling(stop))
-        settled = end_of_settled_bars(key.timeframe)
+        settled = settled_before(key.timeframe)
         if settled - wanted.start < _FEWEST_BARS * bar_seconds(key.timeframe):
             return None  # the latest bars, which most reads of a running strategy are for
         if not self._trusts(key) or not self._allows(key):

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, epoch_seconds, midnight
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lumibot_duckdb.storage.times import Int64Array
 
 Covered: TypeAlias = "tuple[TimeRange, datetime | None]"
 """A covered range and when it expires (UTC); None if it is proven."""
@@ -64,6 +69,16 @@ def common(ranges: Iterable[TimeRange], others: Iterable[TimeRange]) -> list[Tim
         for other in others
         if (start := max(piece.start, other.start)) < (end := min(piece.end, other.end))
     ]
+
+
+def in_ranges(starts: Int64Array, ranges: Iterable[TimeRange]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which times are in any of the ranges."""
+    import numpy as np
+
+    inside = np.zeros(len(starts), dtype=bool)
+    for piece in ranges:
+        inside |= (starts >= piece.start) & (starts < piece.end)
+    return inside
 
 
 def closed_part(covered: TimeRange, timeframe: str, now: EpochSeconds) -> TimeRange | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.display import new_york
+from lumibot_duckdb.live.bar_comparison import EXAMPLES, DifferentValue, compared_bars
 from lumibot_duckdb.live.live_bars import LiveBars
-from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars.coverage import in_ranges
 from lumibot_duckdb.storage.times import bar_starts
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Comparison:
             self.changed + other.changed,
             self.missing + other.missing,
             self.extra + other.extra,
-            (*self.examples, *other.examples)[:_EXAMPLES],
+            (*self.examples, *other.examples)[:EXAMPLES],
         )
 
     @property
@@ -56,23 +55,17 @@ class Comparison:
 
 def compare(streamed: pd.DataFrame, answer: LiveBars) -> Comparison:
     """Compare the bars that a stream sent with an answer of the API, in the ranges that the answer covers."""
-    columns = [name for name in answer.bars.columns if name in streamed.columns] or list(answer.bars.columns)
-    theirs = _by_start(answer.bars, columns)
-    ours = _by_start(streamed, columns)
-    ours = ours.loc[[start for start in ours.index if _is_in(start, answer.covered)]]
-    both = ours.index.intersection(theirs.index)
-    one, other = ours.loc[both], theirs.loc[both]
-    differs = ((one != other) & ~(one.isna() & other.isna())).any(axis=1)
+    found = compared_bars(streamed[in_ranges(bar_starts(streamed), answer.covered)], answer.bars)
     symbol = answer.key.asset.label()
-    changed, lacking = both[differs], theirs.index.difference(ours.index)
-    extra = ours.index.difference(theirs.index)
+    changed = {each.start: each for each in reversed(found.values)}  # the first value of each bar
     examples = [
-        *(f"{symbol} {new_york(start)} {_change(one.loc[start], other.loc[start])}" for start in changed[:_EXAMPLES]),
-        *(f"{symbol} {new_york(start)} was not sent" for start in lacking[:_EXAMPLES]),
-        *(f"{symbol} {new_york(start)} was sent only" for start in extra[:_EXAMPLES]),
+        *(f"{symbol} {new_york(start)} {_change(changed[start])}" for start in sorted(changed)),
+        *(f"{symbol} {new_york(start)} was not sent" for start in found.missing[:EXAMPLES]),
+        *(f"{symbol} {new_york(start)} was sent only" for start in found.extra[:EXAMPLES]),
     ]
-    compared = len(ours.index.union(theirs.index))
-    return Comparison(compared, len(changed), len(lacking), len(extra), tuple(examples[:_EXAMPLES]))
+    lacking, extra = len(found.missing), len(found.extra)
+    compared = found.compared + lacking + extra
+    return Comparison(compared, found.different, lacking, extra, tuple(examples[:EXAMPLES]))
 
 
 def with_corrections(streamed: pd.DataFrame, corrections: Iterable[LiveBars]) -> pd.DataFrame:
@@ -85,18 +78,5 @@ def with_corrections(streamed: pd.DataFrame, corrections: Iterable[LiveBars]) ->
     return corrected
 
 
-def _by_start(bars: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    frame: pd.DataFrame = bars.reindex(columns=list(columns)).astype("float64")
-    frame.index = pd.Index(bar_starts(bars))
-    return frame
-
-
-def _is_in(start: int, ranges: Sequence[TimeRange]) -> bool:
-    return any(piece.start <= start < piece.end for piece in ranges)
-
-
-def _change(one: pd.Series, other: pd.Series) -> str:
-    name = next(str(name) for name in one.index if not one[[name]].equals(other[[name]]))
-    return f"{name} {one[name]:g} instead of {other[name]:g}"
+def _change(value: DifferentValue) -> str:
+    return f"{value.column} {value.stored:g} instead of {value.returned:g}"

@@ -1,4 +1,4 @@
-"""Which bars of an answer are settled, and which ranges they prove."""
+"""Which ranges the bars of an answer prove."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ from lumibot_duckdb.storage.timeframes import bar_seconds, is_of_days
 from lumibot_duckdb.storage.times import Int64Array
 
 _CLOCK_CHANGE = 3_600
-
-
-def settled_before(timeframe: str, asked_at: EpochSeconds, margin: int) -> EpochSeconds:
-    """Return a time before which every bar that starts had ended for at least `margin` seconds at `asked_at`.
-
-    Bars of days may be an hour longer than a day, when the clocks change.
-    """
-    longest = bar_seconds(timeframe) + (_CLOCK_CHANGE if is_of_days(timeframe) else 0)
-    return asked_at - margin - longest + 1
+"""A day may be an hour shorter."""
 
 
 def proven_ranges(

@@ -1,4 +1,4 @@
-"""Compares stored bars of a series with those that its provider returns."""
+"""Compares recorded bars of a series with those that its provider returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lumibot_duckdb.storage.api import EpochSeconds
 from lumibot_duckdb.storage.times import bar_starts
 
 EXAMPLES = 5
-"""How many differences are kept."""
+"""Of how many bars the differences are kept."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class BarComparison:
     Attributes:
         compared: How many bars both have.
         different: How many of them differ.
-        values: The first differences.
+        values: What differs in the first of these, bar by bar.
         missing: Starts of bars that the provider has and the store lacks.
         extra: Starts of bars that the store has and the provider lacks.
         lacking: Columns that the provider has and the store lacks.
@@ -52,7 +52,7 @@ class BarComparison:
 
     @property
     def all_different(self) -> bool:
-        """Whether both have bars at the same times, all of which differ."""
+        """Whether both have bars at the same times, and all of them differ."""
         return self.different == self.compared and not (self.missing or self.extra)
 
 
@@ -68,14 +68,15 @@ def compared_bars(stored: pd.DataFrame, returned: pd.DataFrame) -> BarComparison
     columns = [name for name in theirs.columns if name in ours.columns]
     before, after = (_numbers(frame.loc[common, columns]) for frame in (ours, theirs))
     differs = ~((before == after) | (np.isnan(before) & np.isnan(after)))
-    places = np.argwhere(differs)[:EXAMPLES]
+    different = np.flatnonzero(differs.any(axis=1))
     values = [
         DifferentValue(int(common[row]), columns[column], float(before[row, column]), float(after[row, column]))
-        for row, column in places
+        for row in different[:EXAMPLES]
+        for column in np.flatnonzero(differs[row])
     ]
     return BarComparison(
         compared=len(common),
-        different=int(differs.any(axis=1).sum()),
+        different=len(different),
         values=tuple(values),
         missing=_starts(theirs.index.difference(common)),
         extra=_starts(ours.index.difference(common)),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from hypothesis_settings import examples
 from lumibot_duckdb.live.live_bars import LiveBars
-from lumibot_duckdb.live.streams.comparison import Comparison, compare, with_corrections
 from lumibot_duckdb.live.streams.held_corrections import HeldCorrections
+from lumibot_duckdb.live.streams.stream_comparison import Comparison, compare, with_corrections
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 
 KEY = SeriesKey(AssetKey("SPY"), "alpaca_live", "minute")
@@ -58,6 +58,12 @@ def test_examples_and_sums() -> None:
     )
     total = found + Comparison(compared=4) + found
     assert (total.compared, total.differing, len(total.examples)) == (10, 6, 5)
+
+
+def test_an_example_names_the_first_value_of_each_bar() -> None:
+    minutes = dict.fromkeys(range(6), 1.0)
+    found = compare(frame(minutes).assign(volume=7.0), live(dict.fromkeys(minutes, 2.0), [(0, 6)]))
+    assert [each.rsplit("10:")[1] for each in found.examples] == [f"0{at} close 1 instead of 2" for at in range(5)]
 
 
 def test_corrections_count_as_sent() -> None:
