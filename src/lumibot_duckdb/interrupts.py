@@ -41,6 +41,7 @@ class Interrupts:
         if number != signal.SIGINT and callable(self._before):  # the process is to end: see `stopped_by_signals`
             self._before(number, frame)
             return
+        if self.pressed:  # not `_before`: Lumibot's trader leaves a handler that only logs, for the rest of the process
+            signal.default_int_handler(number, frame)
         self.pressed = True
-        signal.signal(signal.SIGINT, self._before)
         print(f"\n{self._notice}", file=sys.stderr)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -219,11 +220,12 @@ def test_a_terminal_sees_progress_and_keeps_only_the_summary(command: Command, m
     assert screen.left == ""
 
 
+@pytest.mark.parametrize("handler", [signal.default_int_handler, print], ids=["Python's", "one that only prints"])
 def test_a_first_ctrl_c_waits_for_the_right_moment_and_a_second_one_does_not(
-    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    handler: Any, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
-    # The tests may have been started with the signal ignored, as shells start background jobs.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Whatever handler there is: Lumibot's trader leaves one behind that raises nothing."""
+    before = signal.signal(signal.SIGINT, handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with Interrupts("wait") as interrupts:
         signal.raise_signal(signal.SIGINT)
@@ -232,6 +234,7 @@ def test_a_first_ctrl_c_waits_for_the_right_moment_and_a_second_one_does_not(
             signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         interrupts.check()
+    assert signal.getsignal(signal.SIGINT) is handler
     with Interrupts("wait") as interrupts:
         interrupts.check()
 

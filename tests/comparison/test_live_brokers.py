@@ -38,10 +38,14 @@ def backtest(broker):
 
 """
 ALPACA = """\
+from queue import Queue
+
 from lumibot.brokers import Alpaca
+from lumibot.strategies import strategy_executor
 
 alpaca = Alpaca({"API_KEY": os.environ["ALPACA_API_KEY"], "API_SECRET": "secret", "PAPER": True})
 backtest(alpaca)
+assert strategy_executor.Queue is Queue, "Lumibot's side has not Lumibot's event loop"
 account = alpaca.api.get_account()
 assert (float(account.cash), float(account.portfolio_value)) == (0.0, 0.0)
 assert Holding(broker=alpaca).get_positions() == []

@@ -46,4 +46,4 @@ def send_notices(pipe: int) -> None:
 
     unserved.report_through(send)
     lifecycle.report_starts(unserved.report_sources)
-    lifecycle.track_traders(log_backtest)
+    lifecycle.track_traders(log_backtest, cheaper_steps=False)  # this is Lumibot's side, too

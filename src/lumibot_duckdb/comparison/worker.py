@@ -76,8 +76,10 @@ def main(arguments: list[str]) -> int:
     ProgressReport(progress_file(result_file.parent), recorder.progress).start()
     if job.side == DUCKDB:
         import lumibot_duckdb
+        from lumibot_duckdb.sources.shared.lifecycle import make_steps_cheaper
 
         lumibot_duckdb.activate()
+        make_steps_cheaper()  # before methods of sources are recorded, which wraps what there is
     with meters.excluded():
         if job.stored_as_of is not None:
             _serve_providers_from_store(job.store, datetime.fromisoformat(job.stored_as_of))

@@ -96,6 +96,7 @@ def test_busy_and_quiet_markets_are_complete() -> None:
     assert watching.received[0].metadata == {"symbol": "BTC/USDT"}
 
 
+@pytest.mark.long  # on a busy machine, the test's market is faster than the client
 def test_a_busy_market_needs_rest_for_its_first_candle_only() -> None:
     with exchange({"BTC": BUSY}) as (server, _):
 

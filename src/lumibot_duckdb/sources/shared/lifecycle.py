@@ -24,6 +24,8 @@ _strategy: ContextVar[str | None] = ContextVar("name of the strategy that is bac
 _source_for: Callable[[Any], Any] | None = None
 _started: Callable[[list[Any]], None] | None = None
 _observe: Callable[[Any], AbstractContextManager[None]] | None = None
+_is_cheaper = False
+"""Whether backtests take the cheaper steps. Those on Lumibot's side of a comparison do not."""
 
 
 def name_of_strategy() -> str:
@@ -83,8 +85,13 @@ def track_strategies(base: Any) -> None:
     base.run_backtest = classmethod(run_backtest)
 
 
-def track_traders(ended: Callable[[list[Any]], None]) -> None:
-    """Call `ended` with the data sources of every run when it ends, even if it fails. Idempotent."""
+def track_traders(ended: Callable[[list[Any]], None], *, cheaper_steps: bool = True) -> None:
+    """Call `ended` with the data sources of every run when it ends, even if it fails. Idempotent.
+
+    With `cheaper_steps`, backtests take the steps of `make_steps_cheaper` from now on.
+    """
+    global _is_cheaper
+    _is_cheaper |= cheaper_steps
     trader_class = getattr(import_module(TRADER_MODULE), "Trader", None)
     if trader_class is None or getattr(trader_class, _TRACKED, False) or not _can_track():
         return
@@ -95,7 +102,7 @@ def track_traders(ended: Callable[[list[Any]], None]) -> None:
     def run_all(trader: Any, *args: Any, **kwargs: Any) -> Any:
         if _started is not None:
             _started(_sources_of(trader))
-        if trader.is_backtest_broker:
+        if _is_cheaper and trader.is_backtest_broker:
             make_steps_cheaper()
         try:
             with nullcontext() if _observe is None else _observe(trader):
