@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -117,3 +119,18 @@ def test_an_unknown_lumibot_is_left_alone(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(live.activation, "keeps_contract", lambda part, otherwise: False)
     assert live.activate(tmp_path, backfill=False) is None
     assert functions() == before
+
+
+IMPORTED_LATER = """
+import sys
+from lumibot_duckdb import live
+live.activate(sys.argv[1], backfill=False)
+assert not any(name.startswith("lumibot.") for name in sys.modules)
+from lumibot.strategies.strategy import Strategy
+from lumibot.strategies.strategy_executor import StrategyExecutor
+assert hasattr(StrategyExecutor.run, "__wrapped__") and hasattr(Strategy.get_last_price, "__wrapped__")
+"""
+
+
+def test_lumibot_may_be_imported_after_activation(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", IMPORTED_LATER, str(tmp_path)], check=True, cwd=tmp_path)

@@ -79,15 +79,27 @@ def test_what_is_left_has_closed_and_what_is_covered_is_there(
     given_bars = live_bars(starts, covered, timeframe)
     left = only_closed(given_bars, NOW)
     kept = set(left.bars.index.as_unit("s").asi8.tolist())
-    length = bar_seconds(timeframe)
-    assert all(start + length <= now for start in kept)
-    assert {start for start in starts if start < closed_before(timeframe, NOW) and start + length <= now} == kept
+
+    def ends(start: int) -> int:
+        return start + bar_seconds(timeframe) + (3_600 if timeframe in ("day", "week") and start % 86_400 else 0)
+
+    assert {start for start in starts if start < closed_before(timeframe, NOW) and ends(start) <= now} == kept
     for piece in left.covered:
         assert any(whole.start <= piece.start and piece.end <= whole.end for whole in covered)
         assert all(start in kept for start in starts if piece.start <= start < piece.end)
         assert piece.end <= now
     assert (left is given_bars) == (len(kept) == len(starts) and left.covered == tuple(covered))
     assert left.bars.equals(given_bars.bars[given_bars.bars.index.isin(left.bars.index)])
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "America/Chicago", "Europe/Berlin", "Asia/Tokyo"])
+@pytest.mark.parametrize("timeframe", ["day", "week"])
+def test_days_close_at_their_end_in_any_zone_also_when_clocks_change(zone: str, timeframe: str) -> None:
+    for day in pd.date_range("2024-03-01", "2024-11-30", tz=zone):
+        start = np.array([int(day.timestamp())])
+        end = (day + pd.DateOffset(days=1 if timeframe == "day" else 7)).tz_convert("UTC").to_pydatetime()
+        assert end_of_closed(start, timeframe, end - timedelta(seconds=1)) <= start[0]
+        assert end_of_closed(start, timeframe, end + timedelta(days=1)) > start[0]
 
 
 def test_a_bar_off_the_usual_grid_ends_the_covered_range_while_it_lasts() -> None:

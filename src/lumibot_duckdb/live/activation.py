@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb.activation.on_import import on_import
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
-from lumibot_duckdb.lumibot_contract.strategy_access import TRADER_MODULE
 
 if TYPE_CHECKING:
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
@@ -151,24 +150,6 @@ def deactivate(timeout: float = CLOSE_SECONDS) -> None:
     ended.recorder.close(timeout)
 
 
-def _install_with_trader(sessions: SessionRecording) -> Callable[[], None]:
-    """Record sessions once a script has imported Lumibot's trader, without which none runs; return what ends this."""
-    undo: list[Callable[[], None]] = []
-
-    def install(trader: ModuleType) -> None:
-        if sessions.install():
-            undo.append(sessions.uninstall)
-
-    undo.append(on_import((TRADER_MODULE,), install))
-
-    def end() -> None:
-        while undo:
-            undo.pop()()
-        sessions.close()
-
-    return end
-
-
 def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: SessionRecording | None) -> Activation:
     from lumibot_duckdb.live.backfill.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
@@ -181,14 +162,13 @@ def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: Sessio
         return DuckDBDataStorage(path)
 
     filled_in = warm_up_of(storage, path, warm_up)
+    end_sessions = [sessions.close, sessions.uninstall] if sessions is not None and sessions.install() else []
     recorder = AdjustedRecorder(Recorder(storage), storage)
     downloads = LateBackfill(storage)
     undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
     if filled_in is not None:
         undo.append(filled_in.close)
-    if sessions is not None:
-        undo.append(_install_with_trader(sessions))
-    return Activation(path, recorder, sessions, undo)
+    return Activation(path, recorder, sessions, [*undo, *end_sessions])
 
 
 def record_reads(
