@@ -28,7 +28,7 @@ def record_live(store: Path, script: Path | None, arguments: argparse.Namespace)
             "IS_BACKTESTING is true, so the script would run a backtest: unset it, or set it to false, to trade live; "
             "backtests run without --live"
         )
-    from lumibot_duckdb.live.activation import activate, deactivate
+    from lumibot_duckdb.live.activation import activate
     from lumibot_duckdb.results.errors import InvalidResultError
 
     try:
@@ -38,13 +38,38 @@ def record_live(store: Path, script: Path | None, arguments: argparse.Namespace)
     if active is None:  # which a warning has explained
         return
 
-    def report() -> None:
-        deactivate()
-        if sys.stderr is not None:
-            for line in _report(active):
-                print(f"lumibot-duckdb: {printable(line)}", file=sys.stderr, flush=True)
+    from lumibot_duckdb.live.recording import process_end
 
-    atexit.register(report)
+    end = _End(active)
+    process_end.close_then(end)
+    atexit.register(end.close)  # before others close, so that all is stored when the lines are printed
+
+
+class _End:
+    """Ends the recording with the process, by SIGTERM too, and then reports what became of it.
+
+    Parameters:
+        active: what is recorded.
+    """
+
+    def __init__(self, active: Activation) -> None:
+        self._active: Activation | None = active
+
+    def close(self, timeout: float | None = None) -> bool:
+        """End the recording within `timeout` seconds, and report once."""
+        from lumibot_duckdb.live.activation import CLOSE_SECONDS, deactivate
+
+        reported, self._active = self._active, None
+        if reported is not None:
+            deactivate(CLOSE_SECONDS if timeout is None else timeout)
+            if sys.stderr is not None:
+                for line in _report(reported):
+                    print(f"lumibot-duckdb: {printable(line)}", file=sys.stderr, flush=True)
+        return True
+
+    def start_over(self) -> None:
+        """Report nothing in a forked process."""
+        self._active = None
 
 
 def _report(active: Activation) -> Iterator[str]:
