@@ -21,6 +21,7 @@ from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.lumibot_contract.strategy_access import TRADER_MODULE
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.live.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.reads.live_read import ReadFilter
     from lumibot_duckdb.live.session.recording import SessionRecording
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 CLOSE_SECONDS = 10.0
 """How long the end of a process waits for bars that are not stored yet."""
+
+_BACKFILL_SECONDS = 1.0
+"""How long it waits for a response of the backfill. The next process downloads what this one did not."""
 
 _guard = threading.RLock()
 _active: Activation | None = None
@@ -56,11 +60,13 @@ class Activation:
         store: The path of the store.
         recorder: Takes the bars.
         sessions: Records what strategies see and do; None if that was not wanted.
+        downloads: Downloads what was not recorded.
     """
 
     store: Path
     recorder: AdjustedRecorder
     sessions: SessionRecording | None
+    downloads: LateBackfill
     undo: list[Callable[[], None]]
 
     @property
@@ -149,6 +155,7 @@ def deactivate(timeout: float = CLOSE_SECONDS) -> None:
         while ended.undo:
             ended.undo.pop()()
     ended.recorder.close(timeout)
+    ended.downloads.close(_BACKFILL_SECONDS)
 
 
 def active() -> Activation | None:
@@ -188,12 +195,12 @@ def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: Sessio
     filled_in = warm_up_of(storage, path, warm_up)
     recorder = AdjustedRecorder(Recorder(storage), storage)
     downloads = LateBackfill(storage)
-    undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
+    undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None)]
     if filled_in is not None:
         undo.append(filled_in.close)
     if sessions is not None:
         undo.append(_install_with_trader(sessions))
-    return Activation(path, recorder, sessions, undo)
+    return Activation(path, recorder, sessions, downloads, undo)
 
 
 def record_reads(
