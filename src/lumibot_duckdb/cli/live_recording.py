@@ -6,6 +6,7 @@ import argparse
 import atexit
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,15 @@ from lumibot_duckdb.cli.settings import settings
 if TYPE_CHECKING:
     from lumibot_duckdb.live.activation import Activation
 
+_LOOK_SECONDS = 2.0
+
 
 def record_live(store: Path, script: Path | None, arguments: argparse.Namespace) -> None:
     """Record what the script in this process reads and does, until it ends, in any way.
 
     Raises:
         CommandError: the script would backtest, or the options cannot be used.
+        StorageError: the results are another file, or damaged.
     """
     if settings(script).get("IS_BACKTESTING", "").strip().lower() == "true":
         raise CommandError(
@@ -30,8 +34,10 @@ def record_live(store: Path, script: Path | None, arguments: argparse.Namespace)
         )
     from lumibot_duckdb.live.activation import activate
     from lumibot_duckdb.results.errors import InvalidResultError
+    from lumibot_duckdb.results.location import results_path
 
     try:
+        _check_results(results_path(arguments.results, store))
         active = activate(store, results=arguments.results, name=arguments.name)
     except (ValueError, InvalidResultError) as error:
         raise CommandError(str(error)) from None
@@ -43,6 +49,15 @@ def record_live(store: Path, script: Path | None, arguments: argparse.Namespace)
     end = _End(active)
     process_end.close_then(end)
     atexit.register(end.close)  # before others close, so that all is stored when the lines are printed
+
+
+def _check_results(path: Path) -> None:
+    """Raise what is wrong with the results. If they are in use, they can be written later."""
+    from lumibot_duckdb.results import ResultsDatabase
+    from lumibot_duckdb.storage.errors import StoreBusyError
+
+    with suppress(StoreBusyError):
+        ResultsDatabase(path, wait_seconds=_LOOK_SECONDS).has_sweep("")
 
 
 class _End:
@@ -74,17 +89,22 @@ class _End:
 
 def _report(active: Activation) -> Iterator[str]:
     """Yield what became of the bars and of each session, one line each."""
+    from lumibot_duckdb.storage.bars.spool import Spool
+
     counts = active.counts
     parts = [f"{counts.recorded:,} bars recorded in {active.store}"]
     if counts.waiting:
         parts.append(f"{counts.waiting:,} not stored, because the store was in use")
     yield ", ".join([*parts, _lost(counts.lost)])
+    yield from Spool(active.store).sentences()
     if active.sessions is None:
         return
     for name, rows in active.sessions.counts.items():
-        kept = rows.written + rows.spooled
         title = f"session {name}" if name else "a session that could not be stored"
-        yield f"{title}: {kept:,} rows recorded in {active.sessions.path}, {_lost(rows.lost)}"
+        parts = [f"{title}: {rows.written:,} rows recorded in {active.sessions.path}"]
+        if rows.spooled:
+            parts.append(f"{rows.spooled:,} kept beside it until the next session begins")
+        yield ", ".join([*parts, _lost(rows.lost + rows.waiting)])
 
 
 def _lost(number: int) -> str:

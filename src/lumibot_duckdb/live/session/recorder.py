@@ -213,6 +213,9 @@ class SessionRecorder:
                 self._spool.end(self._described(), status, ended)
         except Exception as error:
             self._fails(error)
+        rows = sum(rows for _, rows in self._pending)
+        self._count(waiting=-rows, lost=rows)
+        self._pending.clear()
         self._rows.forget()
 
     def _described(self) -> LiveSessionRecord:
