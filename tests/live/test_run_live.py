@@ -21,8 +21,8 @@ KEY = SeriesKey(AssetKey("AAA", "crypto", "USD", exchange="binance"), "ccxt", "m
 ITERATIONS = 2
 
 
-def stopped(folder: Path, number: signal.Signals) -> tuple[int, list[str]]:
-    """Run the script, and send it a signal after some iterations; return its exit code and the command's lines."""
+def stopped(folder: Path, *signals: signal.Signals) -> tuple[int, list[str]]:
+    """Run the script, and send it signals after some iterations; return its exit code and the command's lines."""
     variables = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(TESTS)]),
@@ -42,7 +42,9 @@ def stopped(folder: Path, number: signal.Signals) -> tuple[int, list[str]]:
                 if line.startswith(f"iteration {ITERATIONS} "):
                     break
             time.sleep(0.3)  # Lumibot's scheduler can wait for itself if it is stopped while an iteration ends
-            process.send_signal(number)
+            for number in signals:
+                process.send_signal(number)
+                time.sleep(0.01)
             _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
@@ -73,7 +75,7 @@ def assert_is_whole(folder: Path, lines: list[str], status: str) -> None:
 
 
 def test_sigterm_ends_a_strategy_after_everything_was_stored(tmp_path: Path) -> None:
-    code, lines = stopped(tmp_path, signal.SIGTERM)
+    code, lines = stopped(tmp_path, *[signal.SIGTERM] * 4)  # `timeout` sends two: to the process, and to its group
     assert code == -signal.SIGTERM
     assert_is_whole(tmp_path, lines, "interrupted")
 
