@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from cli.files import PROGRAM
@@ -232,6 +233,7 @@ def test_a_live_script_is_recorded(folder: Path) -> None:
         (("--live", "--record"), {}, "argument --record: not allowed with argument --live"),
         (("--live", "--name", " "), {}, "' ' cannot be the name"),
         (("--live", "--results", "results.csv"), {}, "'results.csv' cannot be a results database"),
+        (("--live", "--store", "my.duckdb", "--results", "my.duckdb"), {}, "'my.duckdb' cannot be a results database"),
     ],
 )
 def test_what_cannot_be_recorded_is_said_before_the_script_starts(
@@ -250,3 +252,16 @@ def test_what_cannot_be_recorded_is_said_before_the_script_starts(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"lumibot-duckdb: {message}")
+
+
+def test_a_session_is_not_recorded_in_a_file_of_something_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "script.py").write_text("print('started')")
+    monkeypatch.chdir(folder)
+    with duckdb.connect(folder / "other.duckdb") as other:
+        other.execute("CREATE TABLE prices (price DOUBLE)")
+    assert main(["run", "--live", "--results", "other.duckdb", "script.py"]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "no results database of lumibot-duckdb (it has prices): choose another file with --results" in printed.err

@@ -120,7 +120,7 @@ def test_a_dry_run_shows_the_backtest_and_runs_nothing(command: Command, fake: F
 
 def test_a_dry_run_refuses_a_name_that_the_sweep_could_not_have(command: Command, fake: FakeTrials) -> None:
     options = ("sweep", "crossing.py", "--set", "x=1,2", "--name")
-    assert "cannot be the name of a sweep" in command(*options, "a\nb", "--dry-run").err
+    assert "cannot be the name of a sweep or a session" in command(*options, "a\nb", "--dry-run").err
     assert command(*options, "taken").code == 0
     assert "there is a sweep taken" in command(*options, "taken", "--dry-run").err
 
@@ -179,7 +179,7 @@ def test_options_reach_the_sweep(command: Command, fake: FakeTrials) -> None:
         (("crossing.py", "--set", "x=1", "--retry-failed"), "--retry-failed continues a sweep: add --resume"),
         (("crossing.py", "--set", "x=1", "--name", "n", "--resume"), "there are no results at "),
         (("crossing.py", "--set", "x=1", "--name", "-n"), "argument --name: expected one argument"),
-        (("crossing.py", "--set", "x=1", "--name", "a\tb"), "cannot be the name of a sweep"),
+        (("crossing.py", "--set", "x=1", "--name", "a\tb"), "cannot be the name of a sweep or a session"),
         (("crossing.py", "--set", "x=1", "--memory", "lots"), "argument --memory: "),
         (("crossing.py", "--set", "x=1", "--timeout", "0"), "argument --timeout: '0' is not a number above zero"),
         (("crossing.py", "--set", "x=1", "--walk-forward", "train=1Q"), "train=1Q: test must be given"),

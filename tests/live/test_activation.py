@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from lumibot.data_sources.interactive_brokers_rest_data import InteractiveBrokersRESTData
 from lumibot.tools import shared_bar_cache, yahoo_helper
+from lumibot_duckdb.live.late_backfill import LateBackfill
 
 from live.crossing import Crossing
 from live.live_loop import MINUTE, Market, stepped
@@ -112,6 +113,17 @@ def test_sessions_are_recorded_from_activation_to_deactivation(tmp_path: Path) -
         sessions = LiveSessions(results_path(results, active.store))
         assert sessions.summary().num_rows == 1
         assert sessions.session("Crossing-live").record.store == str(active.store)
+
+
+def test_bars_are_stored_before_the_backfill_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that cannot be reached must not cost the time in which bars could be stored."""
+    active = live.activate(tmp_path, backfill=False)
+    assert active is not None
+    counts = []
+    monkeypatch.setattr(LateBackfill, "close", lambda *arguments: counts.append(active.counts))
+    read()
+    live.deactivate()
+    assert counts == [LiveCounts(recorded=60, waiting=0, lost=0)]
 
 
 def test_an_unknown_lumibot_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,7 +300,7 @@ def test_a_record_that_cannot_be_stored_is_refused(
 
 @pytest.mark.parametrize("name", ["", " a", "a ", "-a", "a\nb", "\ud800", "x" * 201])
 def test_a_name_that_cannot_be_typed_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidResultError, match="cannot be the name of a sweep"):
+    with pytest.raises(InvalidResultError, match="cannot be the name of a sweep or a session"):
         results_at(tmp_path).begin_sweep(sweep(name))
 
 

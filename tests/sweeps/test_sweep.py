@@ -423,7 +423,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(fake_trials: FakeTrial
         ({"search": "optuna", "trials": 3, "sampler": "tpee"}, SearchError, "unknown sampler tpee; did you mean tpe?"),
         ({"trials": 3}, SweepError, "a grid runs all combinations, not 3"),
         ({"jobs": 0}, ValueError, "jobs=0 is too small"),
-        ({"name": " x"}, InvalidResultError, "cannot be the name of a sweep"),
+        ({"name": " x"}, InvalidResultError, "cannot be the name of a sweep or a session"),
         ({"resume": True}, SweepError, "which sweep shall be resumed"),
         ({"retry_failed": True}, SweepError, "add --resume"),
         ({"resume": True, "name": "nope"}, SweepNotFoundError, "there is no sweep nope"),

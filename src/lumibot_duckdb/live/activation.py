@@ -20,6 +20,7 @@ from lumibot_duckdb.activation.on_import import on_import
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 
 if TYPE_CHECKING:
+    from lumibot_duckdb.live.backfill.late_backfill import LateBackfill
     from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
     from lumibot_duckdb.live.reads.live_read import ReadFilter
     from lumibot_duckdb.live.session.recording import SessionRecording
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 CLOSE_SECONDS = 10.0
 """How long the end of a process waits for bars that are not stored yet."""
+
+_BACKFILL_SECONDS = 1.0
+"""How long it waits for a response of the backfill. The next process downloads what this one did not."""
 
 _guard = threading.RLock()
 _active: Activation | None = None
@@ -55,11 +59,13 @@ class Activation:
         store: The path of the store.
         recorder: Takes the bars.
         sessions: Records what strategies see and do; None if that was not wanted.
+        downloads: Downloads what was not recorded.
     """
 
     store: Path
     recorder: AdjustedRecorder
     sessions: SessionRecording | None
+    downloads: LateBackfill
     undo: list[Callable[[], None]]
 
     @property
@@ -148,6 +154,7 @@ def deactivate(timeout: float = CLOSE_SECONDS) -> None:
         while ended.undo:
             ended.undo.pop()()
     ended.recorder.close(timeout)
+    ended.downloads.close(_BACKFILL_SECONDS)
 
 
 def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: SessionRecording | None) -> Activation:
@@ -165,10 +172,10 @@ def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: Sessio
     end_sessions = [sessions.close, sessions.uninstall] if sessions is not None and sessions.install() else []
     recorder = AdjustedRecorder(Recorder(storage), storage)
     downloads = LateBackfill(storage)
-    undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None), downloads.close]
+    undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None)]
     if filled_in is not None:
         undo.append(filled_in.close)
-    return Activation(path, recorder, sessions, [*undo, *end_sessions])
+    return Activation(path, recorder, sessions, downloads, [*undo, *end_sessions])
 
 
 def record_reads(

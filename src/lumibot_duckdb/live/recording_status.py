@@ -13,6 +13,9 @@ from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, Serie
 from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import NEW_YORK, date_of, midnight
 
+_CENTURY = 36_525
+"""Days. Nothing was recorded earlier, and `datetime` ends some time before."""
+
 
 @dataclass(frozen=True)
 class RecordingStatus:
@@ -40,7 +43,7 @@ class RecordingStatus:
 
 def recording_status(storage: DataStorageInterface, days: int) -> list[RecordingStatus]:
     """Return the series that were recorded live within some days, in the order of `list_series`."""
-    recorded = recorded_series(storage, clock.utc_now() - timedelta(days=days))
+    recorded = recorded_series(storage, clock.utc_now() - timedelta(days=min(days, _CENTURY)))
     return [_status(each) for each in recorded]
 
 

@@ -41,6 +41,10 @@ def results_path(results: str | os.PathLike[str] | None = None, store: str | os.
         path = Path(results).expanduser().absolute()
         if "://" in os.fspath(results) or path.suffix.lower() != _SUFFIX or path.is_dir():
             raise ValueError(f"{os.fspath(results)!r} cannot be a results database: name a file that ends in {_SUFFIX}")
+        if store is not None and not _is_snapshot(store) and path == store_path(store).absolute():
+            raise ValueError(
+                f"{os.fspath(results)!r} cannot be a results database: it is the store, so name another file"
+            )
     check_file(path)
     return path
 

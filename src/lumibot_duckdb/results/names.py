@@ -8,10 +8,10 @@ _LONGEST_NAME = 200
 
 
 def check_name(name: str) -> None:
-    """Raise `InvalidResultError` unless a sweep can have this name."""
+    """Raise `InvalidResultError` unless a sweep, a recorded backtest or a session can have this name."""
     usable = bool(name) and name == name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME
     if not usable or name.startswith("-"):
         raise InvalidResultError(
-            f"{name!r} cannot be the name of a sweep: use up to {_LONGEST_NAME} printable characters, with no space at "
-            "either end and no hyphen at the beginning"
+            f"{name!r} cannot be the name of a sweep or a session: use up to {_LONGEST_NAME} printable characters, "
+            "with no space at either end and no hyphen at the beginning"
         )

@@ -221,6 +221,7 @@ def test_status_shows_what_is_missing_today(command: Command, markets: Markets, 
     set_clock(new_york(1, "15:00") + pd.Timedelta(days=20))
     assert json.loads(command("live", "status", "--json").out)["series"] == []
     assert len(json.loads(command("live", "status", "--json", "--days", "30").out)["series"]) == 2
+    assert len(json.loads(command("live", "status", "--json", "--days", "9" * 12).out)["series"]) == 2
 
 
 def test_after_the_close_a_stock_is_not_behind(command: Command, markets: Markets, set_clock: SetClock) -> None:

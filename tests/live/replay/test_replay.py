@@ -185,6 +185,7 @@ def test_bars_that_were_not_recorded_to_the_end_are_missing(folder: Folder) -> N
     assert [each.missing for each in histories[31:]] == list(range(1, 10))
     assert {each.outcome for each in histories[31:]} == {MISSING}
     assert not found.saw_the_same
+    assert found.notes[0].startswith("Bars are recorded 15 minutes after their end")
 
 
 def test_a_store_may_be_read_as_it_was(folder: Folder) -> None:

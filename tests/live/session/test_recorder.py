@@ -182,6 +182,20 @@ def test_without_a_spool_rows_stay_in_memory_up_to_the_capacity(
     assert sessions.session("cross-live").lost == lost
 
 
+def test_rows_that_can_be_kept_nowhere_are_lost_at_the_end(
+    sessions: Failing, started: Callable[..., SessionRecorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Spool, "append", no_room)
+    sessions.error = StoreBusyError("busy")
+    recorder = started()
+    recorder.add(value(1))
+    recorder.end(None)
+    assert (recorder.counts.waiting, recorder.counts.lost, recorder.counts.recorded) == (0, 1, 1)
+
+
 def test_a_full_queue_counts_what_it_drops(sessions: Failing, started: Callable[..., SessionRecorder]) -> None:
     recorder = started(pause_seconds=60, capacity=10)
     frame = SeenFrame(np.arange(8), np.zeros((8, 5)))

@@ -36,12 +36,12 @@ class LateBackfill:
         """Begin, in a thread, because the imports take a second."""
         threading.Thread(target=self._start, name="lumibot-duckdb-backfill-start", daemon=True).start()
 
-    def close(self) -> None:
-        """End after the current response."""
+    def close(self, timeout: float) -> None:
+        """End after the current response, for which it waits for at most `timeout` seconds."""
         with self._guard:
             self._is_closed = True
         if self._backfill is not None:
-            self._backfill.close()
+            self._backfill.close(timeout)
 
     def _start(self) -> None:
         try:

@@ -66,6 +66,7 @@ def close_all() -> None:
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would end the process while the first closes
     try:
         close_all()
     finally:

@@ -85,7 +85,8 @@ def recorded_bars(
     of = f" of the source {source}" if source else ""
     raise ReplayError(
         f"the store has no bars{of} of what this session requested ({', '.join(names[:5]) or 'nothing'}) while it ran: "
-        "record them (run --live), download them with a backtest, or name the store that has them (--store)"
+        "record them (run --live; bars are stored 15 minutes after their end), download them with a backtest, or name "
+        "the store that has them (--store)"
     )
 
 

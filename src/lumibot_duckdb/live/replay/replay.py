@@ -17,6 +17,7 @@ from lumibot_duckdb.live.replay.orders import FilledOrder, OrderPair, orders_of,
 from lumibot_duckdb.live.replay.requests import (
     EXPECTED,
     EXPLANATIONS,
+    MISSING,
     Iterations,
     RequestComparison,
     compare_requests,
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from lumibot_duckdb.live.replay.recorded_bars import RecordedBars, StoredTimes
     from lumibot_duckdb.results.live_records import StoredSession
     from lumibot_duckdb.storage.api import AsOf, DataStorageInterface
+
+_LATE_BARS = (
+    "Bars are recorded 15 minutes after their end, so the last ones of a session are missing at first. Backtests of "
+    "its day download what was not recorded from Alpaca and exchanges, and so does the next start of live trading."
+)
 
 
 @dataclass(frozen=True)
@@ -150,12 +156,15 @@ def replay_session(
         )
     backtest = _until(last, backtest_session(chosen, kind, first, last, stored.record.settings, _budget(live)))
     within = timedelta(microseconds=Iterations.of(backtest).step * 3 // 2)
+    requests = compare_requests(live, backtest, times)
+    if any(each.outcome == MISSING for each in requests):
+        notes.append(_LATE_BARS)
     return Replay(
         session=stored,
         first=first,
         last=last,
         source=names,
-        requests=tuple(compare_requests(live, backtest, times)),
+        requests=tuple(requests),
         orders=tuple(pair_orders(orders_of(live), orders_of(backtest), within)),
         equity=compare_equity(live, backtest),
         notes=tuple(notes),

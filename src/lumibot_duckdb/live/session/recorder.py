@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event as ThreadEvent
-from threading import Lock, Thread
+from threading import RLock, Thread
 from time import monotonic
 
 from lumibot_duckdb import clock
@@ -66,7 +66,7 @@ class SessionRecorder:
         self._capacity = capacity
         self._queue: deque[Event] = deque()
         self._counts = SessionCounts()
-        self._guard = Lock()
+        self._guard = RLock()  # a handler of a signal may end the session while its thread is in here
         self._process = os.getpid()
         self._rows = SessionRows()
         self._record: LiveSessionRecord | None = None
@@ -112,15 +112,16 @@ class SessionRecorder:
         """Write what is left, for some seconds at most, and note that the session has ended."""
         self.close("complete" if error is None else "failed")
 
-    def close(self, status: SessionStatus, timeout: float = _END_SECONDS) -> None:
-        """End the session with a status, if it has not ended."""
+    def close(self, status: SessionStatus, timeout: float = _END_SECONDS) -> bool:
+        """End the session with a status, if it has not ended; return whether its thread has ended in time."""
         if os.getpid() != self._process:
-            return
+            return True
         with self._guard:
             if self._status is None:
                 self._status = (status, clock.utc_now())
         self._ending.set()
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     # -- in the thread that writes -----------------------------------------------------------------------------
 
@@ -212,6 +213,9 @@ class SessionRecorder:
                 self._spool.end(self._described(), status, ended)
         except Exception as error:
             self._fails(error)
+        rows = sum(rows for _, rows in self._pending)
+        self._count(waiting=-rows, lost=rows)
+        self._pending.clear()
         self._rows.forget()
 
     def _described(self) -> LiveSessionRecord:

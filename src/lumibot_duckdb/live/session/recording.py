@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shlex
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.activation.on_import import on_import
+from lumibot_duckdb.live.recording import process_end
 from lumibot_duckdb.lumibot_contract import strategy_access
 from lumibot_duckdb.lumibot_contract.enforcement import keeps_contract
 from lumibot_duckdb.results.live_sessions import LiveSessions
@@ -80,24 +80,32 @@ class SessionRecording:
             self._undo.append(lambda: hooks.stop_observing(self._begin))
 
         self._undo.append(on_import([hooks.STRATEGY], observe))
-        atexit.register(self.close)
+        process_end.close_then(self)
         return True
 
     def uninstall(self) -> None:
         """Record no further session; those that run are recorded until they end."""
         while self._undo:
             self._undo.pop()()
-        atexit.unregister(self.close)
+        process_end.forget(self)
 
     @property
     def counts(self) -> dict[str, SessionCounts]:
         """How many rows each session has, by its name; "" for one that is not stored yet."""
         return {recorder.name or "": recorder.counts for recorder in self._recorders}
 
-    def close(self) -> None:
-        """End sessions that have not ended, as at the end of the process; they count as interrupted."""
-        for recorder in self._recorders:
-            recorder.close("interrupted", _LAST_WORDS)
+    def close(self, timeout: float | None = None) -> bool:
+        """End sessions that have not ended, as at the end of the process; they count as interrupted.
+
+        Each has `timeout` seconds, five by default. Returns whether all have ended.
+        """
+        seconds = _LAST_WORDS if timeout is None else timeout
+        ended = [recorder.close("interrupted", seconds) for recorder in self._recorders]
+        return all(ended)
+
+    def start_over(self) -> None:
+        """Forget the sessions in a forked process: they are the parent's."""
+        self._recorders = []
 
     def _begin(self, strategy: Any) -> Any:
         if strategy.is_backtesting:
