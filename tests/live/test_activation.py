@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from lumibot.data_sources.interactive_brokers_rest_data import InteractiveBrokersRESTData
 from lumibot.tools import shared_bar_cache, yahoo_helper
-from lumibot_duckdb.live.late_backfill import LateBackfill
 
 from live.crossing import Crossing
 from live.live_loop import MINUTE, Market, stepped
 from lumibot_duckdb import DuckDBDataStorage, live
 from lumibot_duckdb.live.activation import LiveCounts
+from lumibot_duckdb.live.backfill.late_backfill import LateBackfill
 from lumibot_duckdb.results import LiveSessions
 from lumibot_duckdb.results.location import results_path
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey

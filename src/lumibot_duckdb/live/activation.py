@@ -66,7 +66,7 @@ class Activation:
     recorder: AdjustedRecorder
     sessions: SessionRecording | None
     downloads: LateBackfill
-    undo: list[Callable[[], None]]
+    undo: list[Callable[[], object]]
 
     @property
     def counts(self) -> LiveCounts:
@@ -169,10 +169,12 @@ def _begun(path: Path, warm_up: WarmUpArgument, backfill: bool, sessions: Sessio
         return DuckDBDataStorage(path)
 
     filled_in = warm_up_of(storage, path, warm_up)
-    end_sessions = [sessions.close, sessions.uninstall] if sessions is not None and sessions.install() else []
+    end_sessions: list[Callable[[], object]] = []
+    if sessions is not None and sessions.install():
+        end_sessions += [sessions.close, sessions.uninstall]
     recorder = AdjustedRecorder(Recorder(storage), storage)
     downloads = LateBackfill(storage)
-    undo = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None)]
+    undo: list[Callable[[], object]] = [record_reads(recorder, filled_in, begun=downloads.start if backfill else None)]
     if filled_in is not None:
         undo.append(filled_in.close)
     return Activation(path, recorder, sessions, downloads, [*undo, *end_sessions])
