@@ -158,6 +158,10 @@ def test_refusals(command: Command, server: AlpacaStreamServer, monkeypatch: pyt
         (("--symbols", "SPY", "--exchange", "binance"), "--exchange does not apply to alpaca: leave it out"),
         (("--symbols", "BTC/USDT", "--provider", "ccxt"), "--provider ccxt needs an exchange"),
         (
+            ("--symbols", "BTC/USDT,ETH", "--provider", "ccxt", "--exchange", "binance"),
+            "ETH is not a pair, as exchanges trade them: write BTC/USDT",
+        ),
+        (
             ("--symbols", "BTC/USDT", "--provider", "ccxt", "--exchange", "binance", "--feed", "iex"),
             "--feed does not apply to ccxt: leave it out",
         ),

@@ -198,6 +198,9 @@ def _check_usage(arguments: argparse.Namespace, symbols: tuple[str, ...]) -> Non
         _refuse(arguments, "ccxt", "feed", "adjustment")
         if not arguments.exchange:
             raise CommandError("--provider ccxt needs an exchange, such as --exchange binance")
+        alone = [symbol for symbol in symbols if "/" not in symbol]
+        if alone:
+            raise CommandError(f"{printable(alone[0])} is not a pair, as exchanges trade them: write BTC/USDT")
         return
     _refuse(arguments, "alpaca", "exchange")
     pairs = [symbol for symbol in symbols if "/" in symbol]
