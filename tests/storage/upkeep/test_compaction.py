@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import duckdb
@@ -15,6 +16,7 @@ import pytest
 
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import CorporateAction
+from lumibot_duckdb.storage.connection.engine import attach
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import SeriesNotFoundError, StorageError, VersionGoneError
 from lumibot_duckdb.storage.upkeep import compaction, store_copy
@@ -273,3 +275,17 @@ def test_what_an_interrupted_compaction_left_behind_is_removed(storage: DuckDBDa
         file.write_text("unfinished")
     storage.compact()
     assert sorted(Path(storage.path.parent).glob("*compacting*")) == [alive]
+
+
+@pytest.mark.older_duckdb
+def test_a_file_that_duckdb_has_not_let_go_of_yet_is_waited_for(tmp_path: Path) -> None:
+    """It may keep a detached file for a moment, until its threads have dropped the last query."""
+    path = tmp_path / "store.duckdb"
+    storage = DuckDBDataStorage(path)
+    storage.store_ohlcv_data("AAPL", minute_bars(rows=10), "test", "minute")
+    storage.close()
+    holding = duckdb.connect()
+    attach(holding, path, "held", "READ_WRITE")
+    Timer(0.2, holding.close).start()
+    with store_copy.new_file(tmp_path / "new.duckdb") as new, new.with_old(path) as old:
+        assert old.rows("SELECT count(*) FROM old.bar") == [(10,)]

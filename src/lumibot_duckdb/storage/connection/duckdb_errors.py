@@ -104,6 +104,11 @@ def commit_failure(path: Path, error: duckdb.Error, *, rolled_back: bool) -> Sto
     )
 
 
+def is_attached_here(error: BaseException) -> bool:
+    """Return whether an ATTACH failed because another DuckDB instance of this process has the file."""
+    return isinstance(error, duckdb.Error) and "Unique file handle conflict" in str(error)
+
+
 def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Exception:
     """Return what a failed ATTACH, for writing or for reading, means for the caller."""
     text = str(error)
@@ -111,7 +116,7 @@ def attach_failure(path: Path, error: duckdb.Error, *, writing: bool) -> Excepti
         found = _CONFLICT.search(text)
         named = {int(found["pid"])} - {0} if found else set()
         return HeldElsewhereError(path, named | posix_lock_holders(path), Path(found["name"]).name if found else "")
-    if "Unique file handle conflict" in text:
+    if is_attached_here(error):
         return HeldElsewhereError(path, here=True)
     if "version number" in text:
         return StoreVersionError(f"{path} was written by another DuckDB than {duckdb.__version__} can read: {text}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise, zip_longest
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TypeAlias
 
 import duckdb
@@ -23,7 +24,7 @@ from lumibot_duckdb.storage.api import OnRows
 from lumibot_duckdb.storage.bars.columns import add_missing_columns, bar_columns
 from lumibot_duckdb.storage.bars.upgrade import build_outlines
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.connection.duckdb_errors import damaged_block
+from lumibot_duckdb.storage.connection.duckdb_errors import damaged_block, is_attached_here
 from lumibot_duckdb.storage.connection.engine import NEW_FILE, attach, spill_folder
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import ReplicaError, StorageError, StoreDamagedError
@@ -42,6 +43,8 @@ _COVERAGE = "coverage"
 _KEPT = "lumibot_duckdb_kept"
 _RECENT = "lumibot_duckdb_recent"
 _INCOMING = "lumibot_duckdb_batch"
+
+_LETTING_GO_SECONDS, _LOOK_SECONDS = 10.0, 0.02
 
 NO_END = 2**31 - 1
 """Above every id of a write."""
@@ -100,7 +103,7 @@ class NewFile:
         Raises `StoreDamagedError` if a part of the store cannot be read.
         """
         try:
-            attach(self.duck, path, "old", "READ_ONLY")
+            _attach_detached(self.duck, path, "old")
             yield StoreCursor("old", self.duck)
         except BaseException as error:
             self.duck.close()  # DETACH would fail in a transaction that is aborted
@@ -114,6 +117,21 @@ class NewFile:
         """Finish the new file: everything is in it, and no log beside it."""
         self.execute("CHECKPOINT new")
         self.execute("DETACH new")
+
+
+def _attach_detached(duck: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    """Attach a store for reading that this process has just detached.
+
+    DuckDB lets go of a detached file when its threads have dropped the last query, which may be a moment later.
+    """
+    deadline = monotonic() + _LETTING_GO_SECONDS
+    while True:
+        try:
+            return attach(duck, path, name, "READ_ONLY")
+        except duckdb.Error as error:
+            if not is_attached_here(error) or monotonic() > deadline:
+                raise
+        sleep(_LOOK_SECONDS)
 
 
 @contextmanager
