@@ -73,7 +73,7 @@ def trade(folder: str, kind: str, seconds: float) -> dict[str, Any]:
     """Run iterations for some seconds; return the quantiles of their times in seconds, and what became of the bars."""
     from dataclasses import asdict
 
-    from lumibot_duckdb.live.recording import Recorder
+    from lumibot_duckdb.live.recording.recorder import Recorder
     from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 
     path = Path(folder) / "bars.duckdb"
