@@ -7,6 +7,17 @@ shares no lock, lease or connection with the test, but starts in a twentieth of 
 from __future__ import annotations
 
 import multiprocessing
+from multiprocessing.connection import Connection
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["pandas", "pytest", "hypothesis", "lumibot_duckdb.duckdb_storage"])
+
+
+def last_message(pipe: Connection, so_far: int) -> int:
+    """Return the last whole message that a killed process has sent; `so_far` if there is no newer one."""
+    try:
+        while pipe.poll():
+            so_far = pipe.recv()
+    except EOFError:
+        pass
+    return so_far

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from faults import workers
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from processes import last_message
 
 pytestmark = pytest.mark.older_duckdb
 
@@ -24,16 +24,6 @@ def kill(process: Any) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode == -signal.SIGKILL
-
-
-def last_message(pipe: Connection, so_far: int) -> int:
-    """Return the last whole message that a killed process has sent."""
-    try:
-        while pipe.poll():
-            so_far = pipe.recv()
-    except EOFError:
-        pass
-    return so_far
 
 
 def wait_for(file: Path) -> None:

@@ -20,11 +20,11 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars import spool
 from lumibot_duckdb.storage.bars.spool import Spool, SpoolContents
-from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreBusyError
 from processes import FORKED
 from storage.frames import assert_same, minute_bars
+from storage.held_store import locked
 
 START = 1_704_205_800  # 2024-01-02 09:30 in New York
 ROWS = 50
@@ -53,20 +53,10 @@ def impatient(path: Path) -> Iterator[DuckDBDataStorage]:
     connection.wait_seconds = patience
 
 
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    lock = StoreLock(path)
-    lock.acquire(True, float("inf"))
-    try:
-        yield
-    finally:
-        lock.close()
-
-
 def keep(path: Path, symbol: str, numbers: range) -> None:
     """Spool downloads."""
     StoreConnection.of(path).close()
-    with held(path), impatient(path) as storage:
+    with locked(path), impatient(path) as storage:
         for number in numbers:
             with pytest.raises(StoreBusyError, match="merges it"):
                 download(storage, symbol, number)
@@ -93,7 +83,7 @@ def keep_and_die(path: Path, when: str) -> None:
         spool.os.fsync = lambda descriptor: (os.ftruncate(descriptor, 1000), die_when_called())  # type: ignore
     else:
         Path.replace = die_when_called  # type: ignore
-    with held(path), impatient(path) as storage:
+    with locked(path), impatient(path) as storage:
         download(storage, "X", 0)
 
 

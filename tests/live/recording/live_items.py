@@ -14,8 +14,8 @@ import pandas as pd
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
-from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+from storage import held_store
 
 OPENING = 1_704_205_800  # 2024-01-02 09:30 in New York
 SOURCE = "my_feed"
@@ -87,9 +87,5 @@ def covered(storage: DuckDBDataStorage, symbol: str = "X") -> list[tuple[int, in
 def locked(path: Path) -> Iterator[None]:
     """Hold a store as another process does."""
     StoreConnection.of(path).close()
-    lock = StoreLock(path)
-    lock.acquire(True, float("inf"))
-    try:
+    with held_store.locked(path):
         yield
-    finally:
-        lock.close()

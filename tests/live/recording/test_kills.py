@@ -16,7 +16,7 @@ from live.recording.live_items import closes, covered, live, locked, stored
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.storage.bars.spool import Spool
-from processes import FORKED
+from processes import FORKED, last_message
 
 SYMBOLS = ("A", "B", "C")
 
@@ -31,15 +31,6 @@ def keep_recording(path: Path, first: int, pipe: Connection) -> None:
         counts = recorder.counts
         pipe.send(first + (counts.written + counts.spooled) // len(SYMBOLS))
         time.sleep(0.001)
-
-
-def last_report(pipe: Connection, so_far: int) -> int:
-    try:
-        while pipe.poll():
-            so_far = pipe.recv()
-    except EOFError:
-        pass
-    return so_far
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(60, marks=pytest.mark.long)])
@@ -57,7 +48,7 @@ def test_a_kill_loses_the_last_moments_only(tmp_path: Path, kills: int) -> None:
         process = FORKED.Process(target=keep_recording, args=(path, first, theirs), daemon=True)
         process.start()
         theirs.close()
-        while last_report(ours, first) == first and process.is_alive():  # until something is safe
+        while last_message(ours, first) == first and process.is_alive():  # until something is safe
             time.sleep(0.002)
         with locked(path) if number % 2 else nullcontext():
             while number % 2 and not Spool(path).contents().writes:
@@ -66,7 +57,7 @@ def test_a_kill_loses_the_last_moments_only(tmp_path: Path, kills: int) -> None:
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()
         assert process.exitcode == -signal.SIGKILL
-        safe = last_report(ours, first)
+        safe = last_message(ours, first)
         ours.close()
         assert bool(Spool(path).contents().writes) == bool(number % 2)
         storage.merge_spooled()

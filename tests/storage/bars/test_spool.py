@@ -12,7 +12,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ from lumibot_duckdb.storage.api import AssetKey, CorporateAction, SeriesKey, Tim
 from lumibot_duckdb.storage.bars import spool
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.bars.spool import MOST_BARS, Spool, SpoolContents, SpooledWrite
-from lumibot_duckdb.storage.connection.lock import StoreLock
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import InvalidBarsError, StoreBusyError, StoreWriteError
 from storage.frames import assert_same, frame_strategy, minute_bars
+from storage.held_store import locked
 
 WHOLE = TimeRange(1_704_150_000, 1_704_240_000)
 FRAME = minute_bars(rows=40)
@@ -47,17 +47,6 @@ def store(tmp_path: Path) -> Iterator[DuckDBDataStorage]:
     storage.store_ohlcv_data("OLD", FRAME, "test", "minute")
     yield storage
     storage.close()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock between processes, as any process that works on the store does."""
-    lock = StoreLock(path)
-    lock.acquire(True, float("inf"))
-    try:
-        yield
-    finally:
-        lock.close()
 
 
 def download(storage: DuckDBDataStorage, asset: Any = "X", frame: pd.DataFrame = FRAME, **arguments: Any) -> Any:

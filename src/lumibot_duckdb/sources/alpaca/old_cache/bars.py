@@ -14,6 +14,7 @@ from lumibot_duckdb.sources.alpaca.actions import GIVEN_AT, RESTATES, SOURCE, gi
 from lumibot_duckdb.sources.shared.old_cache.contents import CachedBars, value_text
 from lumibot_duckdb.sources.shared.old_cache.errors import ConflictError
 from lumibot_duckdb.storage.api import AssetKey, DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
+from lumibot_duckdb.storage.bars import coverage
 from lumibot_duckdb.storage.bars.input_checks import check_bars
 from lumibot_duckdb.storage.times import NEW_YORK
 from lumibot_duckdb.windows.calendar_frames import COLUMNS
@@ -53,7 +54,7 @@ class AlpacaBars(CachedBars):
             return 0
         return storage.store_ohlcv_data(
             self.key.asset,
-            self.bars[self._inside(pieces)],
+            self.bars[coverage.in_ranges(self.starts, pieces)],
             self.key.source,
             self.key.timeframe,
             adjustment=self.key.adjustment,

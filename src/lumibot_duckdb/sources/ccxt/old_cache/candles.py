@@ -94,9 +94,7 @@ def contents_of(path: Path) -> Sequence[CacheContent]:
     )
     if not covered:
         raise LeftAloneError("it has no closed candles that count as downloaded")
-    inside = np.zeros(len(starts), dtype=bool)
-    for piece in covered:
-        inside |= (starts >= piece.start) & (starts < piece.end)
+    inside = coverage.in_ranges(starts, covered)
     key = series_of(symbol, exchange, TIMEFRAMES[timeframe])
     candles = CachedCandles(key, bars[inside], covered, asked_at, {"symbol": symbol})
     if inside.all():

@@ -138,7 +138,7 @@ class CachedBars(CacheContent):
 
     def new_rows(self, storage: DataStorageInterface) -> int:
         """Return how many bars are in ranges that the store does not cover."""
-        return int(self._inside(self.lacking(storage)).sum())
+        return int(coverage.in_ranges(self.starts, self.lacking(storage)).sum())
 
     def check(self, storage: DataStorageInterface) -> int | None:
         """Refuse invalid bars, bars that the store has with different values, and bars where it has proof of none."""
@@ -156,7 +156,7 @@ class CachedBars(CacheContent):
         for piece in self.lacking(storage):
             result = storage.store_ohlcv_data(
                 self.key.asset,
-                self.bars[self._inside([piece])],
+                self.bars[coverage.in_ranges(self.starts, [piece])],
                 self.key.source,
                 self.key.timeframe,
                 adjustment=self.key.adjustment,
@@ -187,13 +187,6 @@ class CachedBars(CacheContent):
     def hours(self) -> TradingHours:
         """When the market of the series is open."""
         return hours_of(self.key.asset)
-
-    def _inside(self, pieces: Sequence[TimeRange]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Return a mask of the bars that start in some ranges."""
-        inside = np.zeros(len(self.bars), dtype=bool)
-        for piece in pieces:
-            inside |= (self.starts >= piece.start) & (self.starts < piece.end)
-        return inside
 
     def _answered(self, storage: DataStorageInterface) -> list[TimeRange]:
         """Return the ranges for which the store needs no bars; bars may fill a range that an empty answer covers."""
