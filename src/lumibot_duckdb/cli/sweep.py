@@ -148,7 +148,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="continue the sweep of that name; trials that are stored do not run again"
     )
     add("--retry-failed", action="store_true", help="with --resume, run failed trials again")
-    add("--keep-going", action="store_true", help="go on if the first ten trials all fail with the same error")
+    add("--keep-going", action="store_true", help="continue if the first ten trials all fail with the same error")
     add("--dry-run", action="store_true", help="show what would run, without running a trial")
 
 

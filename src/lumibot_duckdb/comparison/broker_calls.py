@@ -59,7 +59,7 @@ def _intercept(kind: type, name: str, interceptor: Interceptor) -> None:
 
     @wraps(method)
     def intercepted(owner: Any, *args: Any, **kwargs: Any) -> Any:
-        is_outermost = getattr(type(owner), name, None) is intercepted  # otherwise an override calls its base class
+        is_outermost = getattr(type(owner), name) is intercepted  # otherwise an override calls its base class
         if not is_outermost or _is_internal(sys._getframe(1)):
             return method(owner, *args, **kwargs)
         return interceptor(owner, name, method.__get__(owner), args, kwargs)
