@@ -20,6 +20,7 @@ from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.outline import Outline, midnights
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.series_view import SeriesView
+from lumibot_duckdb.windows.sorted_search import first_after, first_from
 from lumibot_duckdb.windows.trading_index import NANOSECONDS, TradingIndex
 from lumibot_duckdb.windows.window import MemoryBudget
 
@@ -81,7 +82,7 @@ class BarRows(ABC):
         for known in self._recent:
             if known.first <= row < known.stop:
                 return known
-        place = int(self._day_rows.searchsorted(row, side="right")) - 1
+        place = first_after(self._day_rows, row) - 1
         first, stop = self._day_rows[place : place + 2].tolist()
         found = Day(first, stop, self._midnights.item(place), self._numbers.item(place))
         self._recent = (found, *self._recent[:1])
@@ -89,7 +90,7 @@ class BarRows(ABC):
 
     def day_numbers(self, start: int, stop: int) -> Int64Array:
         """Return the number of the local calendar day of each row of `[start, stop)`."""
-        first, last = (int(self._day_rows.searchsorted(row, side="right")) - 1 for row in (start, max(start, stop - 1)))
+        first, last = (first_after(self._day_rows, row) - 1 for row in (start, max(start, stop - 1)))
         edges = self._day_rows[first : last + 2].clip(start, stop)
         return np.repeat(self._numbers[first : last + 1], np.diff(edges))
 
@@ -99,8 +100,8 @@ class SharedRows(BarRows):
 
     def __init__(self, trading_index: TradingIndex, first: int, stop: int, timestep: str) -> None:
         first_rows, midnights, numbers = trading_index.days()
-        begin = max(0, int(first_rows.searchsorted(first, side="right")) - 1)
-        end = int(first_rows.searchsorted(stop, side="left"))
+        begin = max(0, first_after(first_rows, first) - 1)
+        end = first_from(first_rows, stop)
         days = ((first_rows[begin:end] - first).clip(0), midnights[begin:end], numbers[begin:end])
         super().__init__(days, stop - first, trading_index.bar_length(first, stop, timestep))
         self._shared = trading_index  # keeps it alive, so that other series of the backtest share it
@@ -110,7 +111,7 @@ class SharedRows(BarRows):
 
     def row_at(self, time: int) -> int:
         """Return the last row at or before a time; -1 before the first."""
-        return int(self._nanoseconds.searchsorted(time, side="right")) - 1
+        return first_after(self._nanoseconds, time) - 1
 
     def nanoseconds(self, start: int, stop: int) -> Int64Array:
         """Return the times of rows `[start, stop)`."""
@@ -167,7 +168,7 @@ class StoredRows(BarRows):
 
     def _turn_to(self, row: int) -> tuple[int, int, Int64Array]:
         """Make the page of a row the current one."""
-        place = int(self._page_rows.searchsorted(row, side="right")) - 1
+        place = first_after(self._page_rows, row) - 1
         first, stop = self._page_rows[place : place + 2].tolist()
         with self._guard:
             times = self._pages.get(place)
@@ -191,13 +192,13 @@ class StoredRows(BarRows):
     def row_at(self, time: int) -> int:
         """Return the last row at or before a time; -1 before the first."""
         seconds = time // NANOSECONDS_PER_SECOND
-        place = int(self._first_times.searchsorted(seconds, side="right")) - 1
+        place = first_after(self._first_times, seconds) - 1
         if place < 0:
             return -1
         if seconds >= self._last_times.item(place):
             return int(self._day_rows[place + 1]) - 1
         first, _, times = self._page_of(self._day_rows.item(place))
-        return first + int(times.searchsorted(time, side="right")) - 1
+        return first + first_after(times, time) - 1
 
     def _page_of(self, row: int) -> tuple[int, int, Int64Array]:
         page = self._page
@@ -222,7 +223,7 @@ class StoredRows(BarRows):
 
     def covering(self, start: int, stop: int) -> TimeRange:
         """Return the range of time of the days of rows `[start, stop)`."""
-        first, last = (int(self._day_rows.searchsorted(row, side="right")) - 1 for row in (start, max(start, stop - 1)))
+        first, last = (first_after(self._day_rows, row) - 1 for row in (start, max(start, stop - 1)))
         return TimeRange(self._first_times.item(first), self._last_times.item(last) + 1)
 
 

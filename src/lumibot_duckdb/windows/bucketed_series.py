@@ -24,6 +24,7 @@ from lumibot_duckdb.windows.bucket_numbering import BucketNumbering
 from lumibot_duckdb.windows.filled_series import FilledRows, FilledSeries
 from lumibot_duckdb.windows.filling import price_change
 from lumibot_duckdb.windows.growing_window import GrowingWindow
+from lumibot_duckdb.windows.sorted_search import first_from
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 Values: TypeAlias = "np.ndarray[Any, Any]"
@@ -137,7 +138,7 @@ class BucketedSeries:
         end = self._numbering.last_before(until, last)
         _, computed = self._window.cover(first - self._begin, last + 1 - self._begin)
         numbers = computed.numbers
-        low, high, stop_number = (int(place) for place in numbers.searchsorted((first, end + 1, last + 1)))
+        low, high, stop_number = (first_from(numbers, number) for number in (first, end + 1, last + 1))
         frequency = self._frequency(numbers[low:stop_number])
         low = max(low, high - count)
         patches: dict[int, dict[str, Any]] = {}
@@ -162,16 +163,15 @@ class BucketedSeries:
             return None
         return self._numbering.offset * stride
 
-    def _rows_of(self, number: int) -> tuple[int, int]:
-        """Return the rows `[start, stop)` of a bucket."""
-        start, stop = (self._rows.row_from(self._numbering.label(bound)) for bound in (number, number + 1))
-        return start, stop
+    def _first_row(self, number: int) -> int:
+        """Return the first row of a bucket, or the one after it if it has none."""
+        return self._rows.row_from(self._numbering.label(number))
 
     # -- computing -------------------------------------------------------------------------------------------
 
     def _rows_of_buckets(self, start: int, stop: int) -> tuple[int, int]:
         """Return the rows of buckets `[start, stop)`, counted from the first of the series."""
-        return self._rows_of(self._begin + start)[0], self._rows_of(self._begin + stop - 1)[1]
+        return self._first_row(self._begin + start), self._first_row(self._begin + stop)
 
     def _computed_until(self, start: int, stop: int) -> int:
         """Return up to which bucket to compute when `[start, stop)` are: as far as their rows are in memory then."""
@@ -195,8 +195,9 @@ class BucketedSeries:
         while row < last:
             following = last
             if row + ROWS_AT_ONCE < last:
-                begin, end = self._rows_of(self._numbering.of_row(self._rows, row + ROWS_AT_ONCE))
-                following = begin if begin > row else end
+                number = self._numbering.of_row(self._rows, row + ROWS_AT_ONCE)
+                begin = self._first_row(number)
+                following = begin if begin > row else self._first_row(number + 1)
             first, rows = self._rows_at(row, following)
             cut = slice(row - first, following - first)
             values = {name: rows.bars.columns[name][cut] for name in self._aggregates}
@@ -237,9 +238,9 @@ class BucketedSeries:
         of_row, rows = self._numbering.of_row, self._rows
         cuts: dict[int, tuple[int, int]] = {}
         if lowest == first and start > 0 and of_row(rows, start - 1) == first:
-            cuts[0] = (start, min(stop, self._rows_of(first)[1]))
+            cuts[0] = (start, min(stop, self._first_row(first + 1)))
         if highest == last and stop < len(rows) and of_row(rows, stop) == last:
-            cuts[-1] = (max(start, self._rows_of(last)[0]), stop)
+            cuts[-1] = (max(start, self._first_row(last)), stop)
         return cuts
 
     @cached_property

@@ -18,6 +18,7 @@ from lumibot_duckdb.storage.api import BarArrays, TimeRange
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.bar_table import BarTable, Values
 from lumibot_duckdb.windows.series_with_returns import SeriesWithReturns
+from lumibot_duckdb.windows.sorted_search import first_after
 from lumibot_duckdb.windows.window import MemoryBudget
 
 COLUMNS = ("open", "high", "low", "close", "volume")
@@ -84,8 +85,8 @@ class CalendarRows:
         """Return the last row at or before a time (ns); -1 before the first."""
         seconds = time // NANOSECONDS_PER_SECOND
         if seconds < self._begins:
-            return int(self.history.searchsorted(seconds, side="right")) - 1
-        return len(self.history) + int(self.calendar.searchsorted(seconds, side="right")) - 1
+            return first_after(self.history, seconds) - 1
+        return len(self.history) + first_after(self.calendar, seconds) - 1
 
     def row_from(self, time: int) -> int:
         """Return the first row at or after a time (ns); `len(self)` past the last."""

@@ -14,6 +14,7 @@ from lumibot_duckdb.storage.times import Int64Array
 from lumibot_duckdb.windows.bar_table import Values
 from lumibot_duckdb.windows.filling import PRICES
 from lumibot_duckdb.windows.series_view import SeriesView
+from lumibot_duckdb.windows.sorted_search import first_after
 from lumibot_duckdb.windows.trading_index import TradingIndex
 
 TICKS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -75,7 +76,7 @@ class FrameView(SeriesView):
 
     def last_time_at_or_before(self, time: EpochSeconds, column: str | None = None) -> EpochSeconds | None:
         """Return the start of the last bar at or before `time` (where `column` is not missing), if any."""
-        stop = int(self._ticks.searchsorted(time * self._per_second, side="right"))
+        stop = first_after(self._ticks, time * self._per_second)
         row = stop - 1 if column is None else self._last_value(self._frame[column], stop)
         return int(self._ticks[row]) // self._per_second if row >= 0 else None
 

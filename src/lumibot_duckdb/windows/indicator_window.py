@@ -21,6 +21,7 @@ from lumibot_duckdb.storage.timeframes import bar_seconds
 from lumibot_duckdb.storage.times import EpochSeconds, Int64Array
 from lumibot_duckdb.windows.bar_ends import bar_end
 from lumibot_duckdb.windows.bar_table import BarTable
+from lumibot_duckdb.windows.sorted_search import first_after, first_from
 from lumibot_duckdb.windows.window import MemoryBudget, SlidingWindow
 
 _FURTHER_AHEAD = 64
@@ -103,21 +104,21 @@ class IndicatorWindow:
         There are fewer if the series has fewer.
         """
         bound = now + 1 if visible_until is None else min(now + 1, visible_until)
-        stop = int(self._begins.searchsorted(bound))
+        stop = first_from(self._begins, bound)
         if stop == 0:
             return None
         needed = (length + 1) * self._parts  # one of them may not have closed
         while True:
-            start = max(0, int(self._bars_before.searchsorted(self._bars_before[stop - 1] - needed, side="right")) - 1)
+            start = max(0, first_after(self._bars_before, self._bars_before.item(stop - 1) - needed) - 1)
             _, rows = self._window.cover(start, stop)
-            high = self._last_closed(rows.times, int(rows.times.searchsorted(bound)), now)
+            high = self._last_closed(rows.times, first_from(rows.times, bound), now)
             if high >= length or start == 0:
                 return ClosedBars(rows, max(0, high - length), high) if high else None
             needed *= 2
 
     def bars_before(self, now: EpochSeconds) -> float:
         """Return at least how many bars there are before the day of a time."""
-        earlier = int(self._begins.searchsorted(now, side="right")) - 1
+        earlier = first_after(self._begins, now) - 1
         return float(self._made_by_day[earlier - 1]) if earlier > 0 else 0.0
 
     def empty_frame(self) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from lumibot_duckdb.storage.api import TimeRange
 from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array
 from lumibot_duckdb.windows.series_view import SeriesView
+from lumibot_duckdb.windows.sorted_search import first_after
 
 PAGE_ROWS = 1_024
 
@@ -49,11 +50,11 @@ class PagedTimes:
         seconds = time // NANOSECONDS_PER_SECOND
         if seconds >= self._last:
             return self._size - 1
-        place = int(self._page_times.searchsorted(seconds, side="right")) - 1
+        place = first_after(self._page_times, seconds) - 1
         if place < 0:
             return -1
         first, _, times = self._page_of(self._page_rows.item(place))
-        return first + int(times.searchsorted(time, side="right")) - 1
+        return first + first_after(times, time) - 1
 
     def row_from(self, time: int) -> int:
         """Return the first row at or after a time; `len(self)` past the last."""
@@ -69,8 +70,8 @@ class PagedTimes:
 
     def covering(self, start: int, stop: int) -> tuple[int, TimeRange]:
         """Return the first row of the pages that hold rows `[start, stop)` (at least one), and their range of time."""
-        first = int(self._page_rows.searchsorted(start, side="right")) - 1
-        after = int(self._page_rows.searchsorted(stop - 1, side="right"))
+        first = first_after(self._page_rows, start) - 1
+        after = first_after(self._page_rows, stop - 1)
         end = self._page_times.item(after) if after < len(self._page_times) else self._last + 1
         return self._page_rows.item(first), TimeRange(self._page_times.item(first), end)
 

@@ -21,6 +21,7 @@ from lumibot_duckdb.storage.api import (
 )
 from lumibot_duckdb.storage.bars.outline import Outline
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, Int64Array, bar_starts
+from lumibot_duckdb.windows.sorted_search import first_after
 
 REPAIRED_COLUMNS = frozenset(("open", "high", "low", "close", "volume", "dividend", "stock_splits"))
 """Columns whose gaps `Data.get_bars` fills, or whose incomplete rows it drops, on every call."""
@@ -170,7 +171,7 @@ class TradingHoursView(StoredView):
         """Return the start of the last bar at or before `time`; with `column`, whether in trading hours or not."""
         if column is not None:
             return super().last_time_at_or_before(time, column)
-        place = int(self._times.searchsorted(time, side="right"))
+        place = first_after(self._times, time)
         return int(self._times[place - 1]) if place else None
 
     def outline(self) -> Outline:
