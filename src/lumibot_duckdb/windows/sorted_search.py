@@ -13,9 +13,9 @@ from lumibot_duckdb.storage.times import Int64Array
 
 def first_from(values: Int64Array, number: int) -> int:
     """Return the place of the first value that is `number` or more; the length of the array past the last."""
-    return bisect_left(memoryview(values), number)
+    return bisect_left(values.data, number)
 
 
 def first_after(values: Int64Array, number: int) -> int:
     """Return the place of the first value that is more than `number`; the length of the array past the last."""
-    return bisect_right(memoryview(values), number)
+    return bisect_right(values.data, number)

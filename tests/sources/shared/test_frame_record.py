@@ -210,16 +210,16 @@ def test_frames_that_move_forward_are_not_compared_row_by_row(tmp_path: Path, mo
     forward = [Call(bars(20, start), minutes=start) for start in (0, 1, 2, 2, 10)]
     within = [Call(bars(5, 20), minutes=20)]
     assert_same_files([*forward, *within], tmp_path / "moving forward")
-    assert compared == [20]
+    assert not compared
     # A row that changed, and rows before those that are known.
     assert_same_files([*forward, Call(changed(bars(20, 10), 4, "close", 1.5), minutes=11)], tmp_path / "changed")
     assert_same_files([Call(bars(5, 30)), Call(bars(30, 3), minutes=1), *forward], tmp_path / "earlier rows")
-    assert compared[1:6] == [20, 20, 5, 30, 20]
+    assert compared[:3] == [20, 30, 20]
     # More rows than are recorded: the older ones are forgotten.
     del compared[:]
     forward = [Call(bars(20, start), minutes=start) for start in range(0, 300, 3)]
     assert_same_files(forward, tmp_path / "long", {"max_rows": 60})
-    assert compared == [20]
+    assert not compared
 
 
 ASSETS = (

@@ -36,7 +36,8 @@ _ABOUT = ("rowSha256", "barTime", "firstObservedAt", "observedSequence")
 _RECORDED = frozenset(("<f8", "<i8"))
 """The dtypes whose values are compared bit by bit."""
 _Bits: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
-_Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
+_Chosen: TypeAlias = "np.ndarray[Any, np.dtype[np.intp]] | slice"
+"""Some rows: their numbers, or where they begin."""
 
 
 class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
@@ -73,6 +74,7 @@ class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
                 {"asset": series_name(asset, quote), "timestep": timestep, "columns": columns}, given
             )
             texts, new = series.texts(given)
+            new_texts = texts[new] if isinstance(new, slice) else [texts[row] for row in new.tolist()]
             observation = _Observation(
                 series,
                 purpose,
@@ -85,17 +87,17 @@ class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
             key = observation.in_json()
             if key in self.seen:
                 return
-            self._add_rows(series, [texts[row] for row in new], observation.observed)
+            self._add_rows(series, new_texts, observation.observed)
             self.seen.add(key)
             self.observations.append(observation.fields(len(self.observations)))
             if len(self.observations) >= self.max_observations:
                 self._series.clear()  # no further frame is compared with their rows
                 return
-            if self._remembered + len(new) > self.max_rows:
+            if self._remembered + len(new_texts) > self.max_rows:
                 self._forget()
-            if self._remembered + len(new) <= self.max_rows:
-                series.remember(given, texts, new)
-                self._remembered += len(new)
+            if self._remembered + len(new_texts) <= self.max_rows:
+                series.remember(given.cells[:, new], new_texts)
+                self._remembered += len(new_texts)
 
     def _has_texts(self) -> bool:
         """Return whether there are rows, all of which are texts."""
@@ -119,16 +121,18 @@ class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
 
     def _add_rows(self, series: _Series, texts: Sequence[str], observed: str) -> None:
         """Add rows to the record, unless it has them. Rows that a series remembers were added, or are too many."""
-        if len(self.rows) >= self.max_rows and _ROW_LIMIT in self.incomplete:
+        held = self.rows.held
+        if len(held) >= self.max_rows and _ROW_LIMIT in self.incomplete:
             return
+        sequence = len(self.observations)
         for text in texts:
             key = series.digest(text)
-            if key in self.rows:
+            if key in held:
                 continue
-            if len(self.rows) >= self.max_rows:
+            if len(held) >= self.max_rows:
                 self.incomplete.add(_ROW_LIMIT)
                 return
-            self.rows[key] = _Row(series.context, text, observed, len(self.observations))
+            held[key] = _Row(series.context, text, observed, sequence)
 
 
 class _GivenRows(NamedTuple):
@@ -150,35 +154,47 @@ class _GivenRows(NamedTuple):
         columns, places = _market_columns((*frame.columns,))
         if not columns:
             return None
+        cells = np.empty((1 + len(places), len(index)), np.int64)
         block = columns_in_one_array(frame)
-        arrays = block[places] if block is not None else [column_values(frame, place) for place in places]
-        dtypes = [array.dtype.str if isinstance(array, np.ndarray) else "" for array in arrays]
+        dtypes = _copy_columns(frame, places, cells) if block is None else _copy_block(block, places, cells)
         if not _RECORDED.issuperset(dtypes):
             return None
-        cells = np.empty((1 + len(places), len(index)), np.int64)
-        cells[0] = index.asi8
-        for row, array in enumerate(arrays, 1):
-            cells[row] = array.view(np.int64)
-        times = cells[0]
+        cells[0] = times = index.asi8
         if times[0] == pd.NaT.value or not (times[1:] > times[:-1]).all():
             return None
         return cls(columns, index, cells, (*dtypes, str(index.tz), index.unit))
 
-    def texts(self, rows: _Numbers) -> list[str]:
+    def texts(self, rows: _Chosen) -> list[str]:
         """Return rows as Lumibot's JSON: the time, and the value of each column."""
-        values = [
-            map(_number, bits.view(dtype).tolist())
-            for bits, dtype in zip(self.cells[1:, rows], self.kind, strict=False)
-        ]
+        cells = self.cells[:, rows]
+        values = [bits.view(dtype).tolist() for bits, dtype in zip(cells[1:], self.kind, strict=False)]
         # pandas takes as long to select a few rows as to return ten, one by one.
-        times = _iso_texts(self.times[rows]) if len(rows) > 10 else self._few_times(rows)
-        return [f'["{time}",{",".join(row)}]' for time, *row in zip(times, *values, strict=True)]
+        times = _iso_texts(self.times[rows]) if cells.shape[1] > 10 else self._few_times(rows, cells[0])
+        return [f'["{time}",{row}]' for time, row in zip(times, _rows_in_json(values), strict=True)]
 
-    def _few_times(self, rows: _Numbers) -> Iterator[str]:
+    def _few_times(self, rows: _Chosen, times: _Bits) -> Iterator[str]:
         if self.times.unit != "ns":
-            return _one_by_one(map(self.times.__getitem__, rows.tolist()))
+            return _one_by_one(self.times[rows])
         zone = self.times.tz
-        return _one_by_one(pd.Timestamp(time, tz=zone) for time in self.cells[0, rows].tolist())
+        return _one_by_one(pd.Timestamp(time, tz=zone) for time in times.tolist())
+
+
+def _copy_block(block: np.ndarray[Any, Any], places: list[int], cells: _Bits) -> list[str]:
+    """Copy rows of an array bit by bit; return their dtypes."""
+    dtype = block.dtype
+    if dtype.str in _RECORDED:
+        block.take(places, axis=0, out=cells[1:].view(dtype), mode="clip")
+    return [dtype.str] * len(places)
+
+
+def _copy_columns(frame: pd.DataFrame, places: list[int], cells: _Bits) -> list[str]:
+    """Copy columns of a frame bit by bit, unless one is of another dtype than those recorded; return the dtypes."""
+    columns = [column_values(frame, place) for place in places]
+    dtypes = [column.dtype.str if isinstance(column, np.ndarray) else "" for column in columns]
+    if _RECORDED.issuperset(dtypes):
+        for row, column in enumerate(columns, 1):
+            cells[row] = column.view(np.int64)
+    return dtypes
 
 
 class _Series:
@@ -195,8 +211,8 @@ class _Series:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def texts(self, given: _GivenRows) -> tuple[list[str], _Numbers]:
-        """Return the texts of all rows, and the numbers of those rows that are not remembered."""
+    def texts(self, given: _GivenRows) -> tuple[list[str], _Chosen]:
+        """Return the texts of all rows, and which rows are not remembered."""
         rows = given.cells.shape[1]
         first = self._places.get(int(given.cells[0, 0]), len(self._texts))
         run = min(rows, len(self._texts) - first)
@@ -206,11 +222,13 @@ class _Series:
             and (run == rows or given.cells[0, run] > self._latest)
             and self._cells[:, first : first + run].tobytes() == given.cells[:, :run].tobytes()
         ):
-            new = np.arange(run, rows)
+            new = slice(run, None)
             return self._texts[first : first + run] + (given.texts(new) if run < rows else []), new
+        if given.cells[0, 0] > self._latest:
+            return given.texts(slice(None)), slice(None)
         return self._texts_one_by_one(given)
 
-    def _texts_one_by_one(self, given: _GivenRows) -> tuple[list[str], _Numbers]:
+    def _texts_one_by_one(self, given: _GivenRows) -> tuple[list[str], _Chosen]:
         unknown = len(self._texts)
         places = np.array([self._places.get(time, unknown) for time in given.cells[0].tolist()])
         is_new = places == unknown
@@ -218,25 +236,23 @@ class _Series:
             places[is_new] = 0
             is_new |= (self._cells[1:, places] != given.cells[1:]).any(axis=0)
         new = np.flatnonzero(is_new)
-        if len(new) == len(places):
-            return given.texts(new), new
         texts = list(map(self._texts.__getitem__, places.tolist()))
         for row, text in zip(new.tolist(), given.texts(new) if len(new) else (), strict=True):
             texts[row] = text
         return texts, new
 
-    def remember(self, given: _GivenRows, texts: Sequence[str], rows: _Numbers) -> None:
-        """Remember rows of a frame. A row replaces another one of the same time."""
-        if not len(rows):
+    def remember(self, cells: _Bits, texts: Sequence[str]) -> None:
+        """Remember rows. A row replaces another one of the same time."""
+        if not texts:
             return
-        first, end = len(self._texts), len(self._texts) + len(rows)
+        first, end = len(self._texts), len(self._texts) + len(texts)
         if end > self._cells.shape[1]:
             wider = np.empty((len(self._cells), max(end, 2 * self._cells.shape[1])), np.int64)
             wider[:, :first] = self._cells[:, :first]
             self._cells = wider
-        self._cells[:, first:end] = given.cells[:, rows]
-        self._texts += [texts[row] for row in rows]
-        times = given.cells[0, rows].tolist()
+        self._cells[:, first:end] = cells
+        self._texts += texts
+        times = cells[0].tolist()
         self._places.update(zip(times, range(first, end), strict=True))
         self._latest = max(self._latest, times[-1])
 
@@ -250,7 +266,7 @@ class _Series:
 
     def digest(self, text: str) -> str:
         """Return what identifies a row in the record."""
-        return _digest(f'{self._prefix},"values":{text}}}')
+        return sha256(f'{self._prefix},"values":{text}}}'.encode()).hexdigest()
 
 
 class _Observation(NamedTuple):
@@ -314,34 +330,34 @@ class _Rows(MutableMapping[str, Any]):
     """The rows of a record by digest. A dictionary for each of 50,000 rows takes much memory, so they are made late."""
 
     def __init__(self, rows: dict[str, Any]) -> None:
-        self._rows: dict[str, Any] = dict(rows)
+        self.held: dict[str, Any] = dict(rows)
 
     def __getitem__(self, key: str) -> Any:
-        row = self._rows[key]
+        row = self.held[key]
         return row.fields(key) if isinstance(row, _Row) else row
 
     def __setitem__(self, key: str, row: Any) -> None:
-        self._rows[key] = row
+        self.held[key] = row
 
     def __delitem__(self, key: str) -> None:
-        del self._rows[key]
+        del self.held[key]
 
     def are_texts(self) -> bool:
         """Return whether there are rows, all of which can be read as texts."""
-        return bool(self._rows) and all(isinstance(row, _Row) for row in self._rows.values())
+        return bool(self.held) and all(isinstance(row, _Row) for row in self.held.values())
 
     def texts(self) -> Iterator[RowText]:
         """Yield the rows as texts."""
-        return (row.as_texts(key) for key, row in self._rows.items())
+        return (row.as_texts(key) for key, row in self.held.items())
 
     def __contains__(self, key: object) -> bool:
-        return key in self._rows
+        return key in self.held
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
+        return iter(self.held)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.held)
 
 
 class _Seen:
@@ -355,6 +371,9 @@ class _Seen:
 
     def add(self, text: str) -> None:
         self._digests.add(_short_digest(text))
+
+
+_IN_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 @lru_cache(maxsize=1_024)
@@ -407,6 +426,14 @@ def _one_by_one(times: Iterable[pd.Timestamp]) -> Iterator[str]:
 
 def _time(text: str) -> str:
     return text[2 : text.index('"', 2)]
+
+
+def _rows_in_json(columns: list[list[float]]) -> Iterable[str]:
+    """Return the numbers of each row as Lumibot's JSON, separated by commas, given those of each column."""
+    text = _IN_JSON(list(zip(*columns, strict=True)))
+    if "N" in text or "I" in text:  # NaN and Infinity, which Lumibot writes in another way
+        return map(",".join, zip(*(map(_number, column) for column in columns), strict=True))
+    return text[2:-2].split("],[")
 
 
 def _number(value: float) -> str:
