@@ -124,7 +124,7 @@ class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
         held = self.rows.held
         if len(held) >= self.max_rows and _ROW_LIMIT in self.incomplete:
             return
-        sequence = len(self.observations)
+        origin = _Origin(series.context, observed, len(self.observations))
         for text in texts:
             key = series.digest(text)
             if key in held:
@@ -132,7 +132,7 @@ class FrameRecord(MarketInputEvidence):  # type: ignore[misc]
             if len(held) >= self.max_rows:
                 self.incomplete.add(_ROW_LIMIT)
                 return
-            held[key] = _Row(series.context, text, observed, sequence)
+            held[key] = (text, origin)
 
 
 class _GivenRows(NamedTuple):
@@ -304,24 +304,23 @@ class _Observation(NamedTuple):
         )
 
 
-class _Row(NamedTuple):
-    """A row of the record."""
+class _Origin(NamedTuple):
+    """The frame in which rows of the record were seen first."""
 
     context: dict[str, str]
-    text: str
     observed: str
     sequence: int
 
-    def fields(self, key: str) -> dict[str, Any]:
-        """Return the row as Lumibot keeps it."""
-        time, *values = json.loads(self.text)
+    def fields(self, key: str, text: str) -> dict[str, Any]:
+        """Return a row as Lumibot keeps it."""
+        time, *values = json.loads(text)
         about = zip(_ABOUT, (key, time, self.observed, self.sequence), strict=True)
         return {**self.context, **dict(about), **dict(zip(_names(self.context["columns"]), values, strict=True))}
 
-    def as_texts(self, key: str) -> RowText:
+    def as_texts(self, key: str, text: str) -> RowText:
         """Return the same as texts."""
-        time = _time(self.text)
-        values = self.text[len(time) + len('["",') : -1].split(",")
+        time = _time(text)
+        values = text[len(time) + len('["",') : -1].split(",")
         names = _names(self.context["columns"])
         return RowText(self.context, (key, time, self.observed, str(self.sequence)), names, values)
 
@@ -331,10 +330,14 @@ class _Rows(MutableMapping[str, Any]):
 
     def __init__(self, rows: dict[str, Any]) -> None:
         self.held: dict[str, Any] = dict(rows)
+        """Rows of our own as their texts and origins, and others as Lumibot keeps them."""
 
     def __getitem__(self, key: str) -> Any:
         row = self.held[key]
-        return row.fields(key) if isinstance(row, _Row) else row
+        if not isinstance(row, tuple):
+            return row
+        text, origin = row
+        return origin.fields(key, text)
 
     def __setitem__(self, key: str, row: Any) -> None:
         self.held[key] = row
@@ -344,11 +347,11 @@ class _Rows(MutableMapping[str, Any]):
 
     def are_texts(self) -> bool:
         """Return whether there are rows, all of which can be read as texts."""
-        return bool(self.held) and all(isinstance(row, _Row) for row in self.held.values())
+        return bool(self.held) and all(isinstance(row, tuple) for row in self.held.values())
 
     def texts(self) -> Iterator[RowText]:
         """Yield the rows as texts."""
-        return (row.as_texts(key) for key, row in self.held.items())
+        return (origin.as_texts(key, text) for key, (text, origin) in self.held.items())
 
     def __contains__(self, key: object) -> bool:
         return key in self.held
