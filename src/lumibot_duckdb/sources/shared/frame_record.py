@@ -167,7 +167,12 @@ class _GivenRows(NamedTuple):
     def texts(self, rows: _Chosen) -> list[str]:
         """Return rows as Lumibot's JSON: the time, and the value of each column."""
         cells = self.cells[:, rows]
-        values = [bits.view(dtype).tolist() for bits, dtype in zip(cells[1:], self.kind, strict=False)]
+        dtypes = self.kind[: len(self.columns)]
+        if len(set(dtypes)) == 1:
+            values = cells[1:].view(dtypes[0]).T.tolist()
+        else:
+            columns = (bits.view(dtype).tolist() for bits, dtype in zip(cells[1:], dtypes, strict=True))
+            values = list(zip(*columns, strict=True))
         # pandas takes as long to select a few rows as to return ten, one by one.
         times = _iso_texts(self.times[rows]) if cells.shape[1] > 10 else self._few_times(rows, cells[0])
         return [f'["{time}",{row}]' for time, row in zip(times, _rows_in_json(values), strict=True)]
@@ -431,11 +436,11 @@ def _time(text: str) -> str:
     return text[2 : text.index('"', 2)]
 
 
-def _rows_in_json(columns: list[list[float]]) -> Iterable[str]:
-    """Return the numbers of each row as Lumibot's JSON, separated by commas, given those of each column."""
-    text = _IN_JSON(list(zip(*columns, strict=True)))
+def _rows_in_json(rows: Sequence[Sequence[float]]) -> Iterable[str]:
+    """Return the numbers of each row as Lumibot's JSON, separated by commas."""
+    text = _IN_JSON(rows)
     if "N" in text or "I" in text:  # NaN and Infinity, which Lumibot writes in another way
-        return map(",".join, zip(*(map(_number, column) for column in columns), strict=True))
+        return (",".join(map(_number, row)) for row in rows)
     return text[2:-2].split("],[")
 
 
