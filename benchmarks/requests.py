@@ -12,7 +12,7 @@ from statistics import fmean, median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.bars import Workplace
+from benchmarks.bars import SYMBOLS, Workplace
 from benchmarks.measure import Row, Sample, against, number
 from benchmarks.process import run_apart
 from benchmarks.sides import import_side, make_source, regular_minutes, set_clock
@@ -147,7 +147,7 @@ def first_touch(workplace: Workplace) -> list[Row]:
     ]
 
 
-def touch(side: str, bars: str, symbols: int = 4) -> dict[str, list[float]]:
+def touch(side: str, bars: str, symbols: int = SYMBOLS) -> dict[str, list[float]]:
     """Time a new source for one symbol after another. The first one of the process is reported separately."""
     import_side(side)
     from lumibot.entities import Asset

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.bars import Workplace
-from benchmarks.ccxt.bars import START, warm_sides
+from benchmarks.ccxt.bars import COINS, START, warm_sides
 from benchmarks.ccxt.sides import OPPONENT, clock, make_source, pairs, source_class
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.sides import only_this_machine
@@ -26,7 +26,6 @@ _WALKS = ("2022-02-01", "2022-06-01", "2022-11-01")
 _MINUTES = {"lumibot": 300, "duckdb": 3_000}
 """The length of a walk. Lumibot's calls take milliseconds, and all of them about as long."""
 _WARM_UP = 60
-_TOUCHED = 4
 _PROCESSES = 2
 
 
@@ -94,7 +93,7 @@ def first_touch(workplace: Workplace) -> list[Row]:
     return [touch_row(what, OPPONENT, _PROCESSES, seconds, "Creating the source is not included.")]
 
 
-def touch(side: str, start: str = START, coins: int = _TOUCHED) -> list[float]:
+def touch(side: str, start: str = START, coins: int = COINS) -> list[float]:
     """Time the first request for one coin after another."""
     source_class(side)
     with only_this_machine():

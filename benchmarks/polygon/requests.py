@@ -6,7 +6,7 @@ from itertools import pairwise
 from statistics import fmean
 from time import perf_counter
 
-from benchmarks.bars import Workplace
+from benchmarks.bars import SYMBOLS, Workplace
 from benchmarks.measure import Row, Sample, against
 from benchmarks.polygon.bars import END, START, warm_sides
 from benchmarks.polygon.sides import OPPONENT, make_source, only_this_machine, source_class
@@ -24,7 +24,6 @@ _BUDGETS = {
 }
 _SYMBOLS = 2
 _PROCESSES = 3
-_TOUCHED = 4
 
 
 def steady(workplace: Workplace) -> list[Row]:
@@ -101,7 +100,7 @@ def first_touch(workplace: Workplace) -> list[Row]:
     ]
 
 
-def touch(side: str, start: str = START, symbols: int = _TOUCHED) -> dict[str, list[float]]:
+def touch(side: str, start: str = START, symbols: int = SYMBOLS) -> dict[str, list[float]]:
     """Time the first request for one symbol after another. The first one of the process is reported separately."""
     source_class(side)
     from lumibot.entities import Asset

@@ -293,7 +293,7 @@ def test_blocks_that_cannot_change_the_most_common_spacing_are_not_read(storage:
 
 
 def test_the_first_times_of_a_series_are_read_with_its_first_bars(storage: DuckDBDataStorage) -> None:
-    times = [BEGIN + 86_400 * day + 60 * minute for day in range(60) for minute in range(500)]
+    times = [BEGIN + 86_400 * day + 60 * minute for day in range(60) for minute in range(501) if minute != 77]
     storage.store_ohlcv_data("X", frame(times), "test", "minute")
     storage.store_ohlcv_data("Y", frame(times, 2.0), "test", "minute")
     first, other = storage.pin("X"), storage.pin("Y")
@@ -312,3 +312,36 @@ def test_the_first_times_of_a_series_are_read_with_its_first_bars(storage: DuckD
             expected = [time for time in times if within.start <= time < within.end]
             assert storage.read_bars(pin, within, (), remember=False).times.tolist() == expected
         assert storage.read_bars(pin, day, remember=False).columns["close"][0] == (1.0 if pin is first else 2.0)
+
+
+@examples(100)
+@given(st.lists(st.integers(0, 4_000), min_size=1, max_size=60), st.data())
+def test_the_minutes_of_days_without_a_gap_follow_from_them(chosen: list[int], data: st.DataObject) -> None:
+    """Runs of minutes, some of which are interrupted, and ranges that cut them anywhere."""
+    runs = {minute + step for minute in chosen for step in range(data.draw(st.integers(1, 30)))}
+    times = np.array(sorted(BEGIN + 60 * minute for minute in runs), np.int64)
+    days = Days.of(times)
+    start = BEGIN + data.draw(st.integers(-1_000, 250_000))
+    within = TimeRange(start, start + data.draw(st.integers(0, 250_000)))
+    found = days.every_minute(within)
+    expected = times[(times >= within.start) & (times < within.end)]
+    touched = days.chosen((days.last >= within.start) & (days.first < within.end))
+    complete = touched.bars.sum() == ((touched.last - touched.first) // 60 + 1).sum()
+    assert (found is not None) == complete
+    if found is not None:
+        assert found.tolist() == expected.tolist()
+
+
+def test_the_first_times_of_a_series_without_gaps_are_not_read(tmp_path: Path) -> None:
+    storage = DuckDBDataStorage(tmp_path / "bars.duckdb")
+    times = BEGIN + 60 * np.arange(3 * 1_440)
+    frame = pd.DataFrame({"close": np.arange(len(times)) + 0.5}, index=index_of(times.tolist()))
+    storage.store_ohlcv_data("AAA", frame, "polygon", "minute")
+    for within in (TimeRange(BEGIN + 90, BEGIN + 700), TimeRange(BEGIN - 5, BEGIN + 86_400)):
+        reader = DuckDBDataStorage(tmp_path / "bars.duckdb")
+        pin = reader.pin("AAA", timeframe="minute", source="polygon")
+        reader.outline(pin)
+        before = reader.counters.usage().reads
+        found = reader.read_bars(pin, within, ()).times
+        assert reader.counters.usage().reads == before
+        assert found.tolist() == times[(times >= within.start) & (times < within.end)].tolist()

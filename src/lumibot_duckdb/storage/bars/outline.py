@@ -25,6 +25,7 @@ SESSION_GAP = 3_600
 ReadTimes: TypeAlias = Callable[[TimeRange], Int64Array]
 """Reads the starts of the bars in a range."""
 
+_MINUTE = 60
 _MOST_READS = 16
 _KNOWN_DAYS = 100 * 365
 _NO_TIMES: Int64Array = np.empty(0, np.int64)
@@ -70,6 +71,22 @@ class Days:
     def chosen(self, which: Any) -> Days:
         """Return the days that a mask or a slice selects."""
         return Days(*(column[which] for column in self.columns()))
+
+    def every_minute(self, within: TimeRange) -> Int64Array | None:
+        """Return the bar starts in a range if its days have a bar for each minute; None otherwise.
+
+        All bars must start at whole minutes.
+        """
+        days = self.chosen(slice(*self._days_within(within)))
+        if ((days.last - days.first) // _MINUTE + 1 != days.bars).any():
+            return None
+        starts = np.maximum(days.first, -(-within.start // _MINUTE) * _MINUTE).tolist()
+        ends = np.minimum(days.last + 1, within.end).tolist()
+        pieces = [np.arange(start, end, _MINUTE) for start, end in zip(starts, ends, strict=True)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate([_NO_TIMES, *pieces])
+
+    def _days_within(self, within: TimeRange) -> tuple[int, int]:
+        return int(self.last.searchsorted(within.start)), int(self.first.searchsorted(within.end))
 
     @property
     def blocks(self) -> Int64Array:

@@ -112,14 +112,23 @@ class PinnedBars:
         first, outlined = self._first, self._outlined
         part = None if first is None or first.pin != pin else first.part(within, columns)
         if part is None and not columns and within is not None and outlined is not None and outlined[0] == pin:
-            wide = range_to_read(outlined[1], within)
-            if wide is not None:
-                prices = [c for c in self._store.state(pin).layout.columns if c.physical in ALWAYS_THERE]
-                self._first = first = FirstBars(pin, wide, *self._read(pin, wide, prices))
-                return first.part(within, ())
+            return self._first_times(pin, within, outlined[1])
         if columns:
             self._first = self._outlined = None
         return part
+
+    def _first_times(self, pin: SeriesPin, within: TimeRange, days: Days) -> tuple[pa.Table, Int64Array] | None:
+        """Return rows without columns: as the days of the series imply, or as read with rows that are needed next."""
+        state = self._store.state(pin)
+        times = days.every_minute(within) if state.on_minute else None
+        if times is not None:
+            return pa.table({}), times
+        wide = range_to_read(days, within)
+        if wide is None:
+            return None
+        prices = [column for column in state.layout.columns if column.physical in ALWAYS_THERE]
+        self._first = first = FirstBars(pin, wide, *self._read(pin, wide, prices))
+        return first.part(within, ())
 
     def _read(
         self, pin: SeriesPin, within: TimeRange | None, columns: Sequence[ColumnLayout], *further: str
