@@ -25,6 +25,6 @@ def keep_outcome(strategy: Any) -> None:
 
 
 def _private_bytes() -> int:
-    """Return the memory that no file backs. The code of libraries is left out: the system shares and drops its pages."""
+    """Return the memory that no file backs, so without the code of libraries."""
     memory = psutil.Process().memory_info()
     return int(memory.rss - memory.shared)
