@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.bars import SOURCE, SYMBOLS, Workplace, open_store
 from benchmarks.measure import Row, Sample, against, timed
+from benchmarks.process import run_apart
 from lumibot_duckdb.demo.market import symbol_names
+from lumibot_duckdb.storage.connection.engine import Engine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +26,7 @@ Range = tuple["pd.Timestamp", "pd.Timestamp"]
 Reader = Callable[[str, "Range | None"], Any]
 REPEATS = 5
 _READS_A_REPEAT = 40
+_ALONE = "DuckDB alone, the same query to an Arrow table"
 
 _NOTE_ON_RANGES = (
     "A quarter of our time loads blocks into DuckDB's memory. A second read of the same blocks skips that."
@@ -39,6 +42,8 @@ def range_read(workplace: Workplace) -> list[Row]:
     readers = _readers(workplace)
     _check(readers, _ranges(1)[0])
     times = range_samples(readers)
+    seconds = run_apart("reads.ranges_with_duckdb_alone", store=str(workplace.store_path()))
+    times[_ALONE] = Sample.of(seconds, 1e3)
     what, budgets = "20-day read, to a pandas frame", {"ArcticDB on LMDB": (1.0, "faster")}
     budgets["Parquet file, read whole and sliced"] = (10.0, "10 x faster")
     return _rows(what, times, budgets, _NOTE_ON_RANGES)
@@ -48,6 +53,8 @@ def full_read(workplace: Workplace) -> list[Row]:
     """Time to read a whole two-year series. Every symbol is read once, so nothing is cached."""
     readers = _readers(workplace)
     times = _full_samples({name: read for name, read in readers.items() if "row groups" not in name})
+    seconds = run_apart("reads.series_with_duckdb_alone", store=str(workplace.store_path()))
+    times[_ALONE] = Sample.of(seconds, 1e3)
     budgets = {"ArcticDB on LMDB": (1.0, "as fast or faster")}
     return _rows("two-year read, to a pandas frame", times, budgets, _NOTE_ON_SERIES)
 
@@ -108,13 +115,16 @@ def arctic_reader(workplace: Workplace) -> Reader | None:
         return None
     import pandas as pd
 
-    folder = workplace.folder / "arctic"
-    new = not folder.exists()
-    database = arcticdb.Arctic(f"lmdb://{folder}?map_size=8GB")
-    library = database.get_library("bars", create_if_missing=True)
-    if new:
+    def library_in(folder: Path) -> Any:
+        database = arcticdb.Arctic(f"lmdb://{folder}?map_size=8GB")
+        return database.get_library("bars", create_if_missing=True)
+
+    def fill(folder: Path) -> None:
+        library = library_in(folder)
         for symbol, frame in workplace.frames():
             library.write(symbol, frame)
+
+    library = library_in(workplace.made_once("arctic", fill))
 
     def read(symbol: str, within: Range | None) -> Any:
         # ArcticDB's ranges include both ends.
@@ -142,6 +152,47 @@ def _filtering_parquet_reader(folder: Path) -> Reader:
     def read(symbol: str, within: Range | None) -> Any:
         filters = within and [("datetime", ">=", within[0]), ("datetime", "<", within[1])]
         return pd.read_parquet(folder / f"{symbol}.parquet", filters=filters)
+
+    return read
+
+
+def ranges_with_duckdb_alone(store: str) -> list[float]:
+    """Return the mean seconds of a 20-day read for each repeat, over the ranges of `range_samples`."""
+    read = _alone_reader(store)
+    ranges = _ranges(1 + REPEATS * _READS_A_REPEAT)
+    read(*ranges[0])
+    seconds = []
+    for repeat in range(REPEATS):
+        wanted = ranges[1 + repeat :: REPEATS]
+        started = perf_counter()
+        for symbol, within in wanted:
+            read(symbol, within)
+        seconds.append((perf_counter() - started) / len(wanted))
+    return seconds
+
+
+def series_with_duckdb_alone(store: str) -> list[float]:
+    """Return the seconds to read each symbol except the first."""
+    read = _alone_reader(store)
+    first, *symbols = symbol_names(SYMBOLS)
+    read(first, None)
+    return [timed(partial(read, symbol, None)) for symbol in symbols]
+
+
+def _alone_reader(store: str) -> Reader:
+    """Read as our storage does, but into an Arrow table, without our storage: what DuckDB itself takes."""
+    import duckdb
+
+    connection = duckdb.connect(store, read_only=True, config=Engine.settings())
+    connection.execute("SET TimeZone = 'UTC'")
+    current = "SELECT symbol, current_version FROM series JOIN asset USING (asset_id)"
+    versions = dict(connection.execute(current).fetchall())
+
+    def read(symbol: str, within: Range | None) -> Any:
+        query = f"SELECT ts, open, high, low, close, volume FROM bar WHERE version_id = {versions[symbol]}"
+        if within is not None:
+            query += f" AND ts >= '{within[0]:%Y-%m-%d %H:%M:%S%z}' AND ts < '{within[1]:%Y-%m-%d %H:%M:%S%z}'"
+        return connection.sql(query).to_arrow_table()
 
     return read
 
