@@ -1252,3 +1252,21 @@ def test_what_does_not_fit_in_memory_is_spilled_and_cleaned_up(store: StoreConne
     )
     assert (process.stdout.strip(), process.stderr) == ("1", "")
     assert list(environment_folder.iterdir()) == []
+
+
+def test_the_log_of_a_long_lease_is_folded_as_the_file_grows(store: StoreConnection, path: Path) -> None:
+    """Otherwise, the space that each checkpoint frees would be used by none of the writes before the last one."""
+    log = path.with_name(f"{path.name}.wal")
+    folded_at = []
+    with store.write():  # the lease is kept from here on
+        pass
+    for number in range(8):
+        with store.write() as cursor:
+            name = f"{{db}}.main.large_{number}"
+            cursor.execute(f"CREATE TABLE {name} AS SELECT random() AS x FROM range(500_000)")  # 4 MB
+        if not log.exists():
+            folded_at.append(number)
+    assert folded_at
+    assert min(folded_at) >= 3
+    assert len(folded_at) <= 2
+    assert count(store) == 10

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 # As much as DuckDB lets its log grow. Its own checkpoints are switched off, since ours are guarded.
 _LONG_LOG_BYTES = 16 * 2**20
+# A checkpoint joins short row groups, and frees the space of theirs for what is written later. Without one in between,
+# the file of a long lease can be half as large again as its contents.
+_MOST_GROWTH_BYTES = 16 * 2**20
 _LOG_STAYS = "nothing was folded into the store"
 
 
@@ -45,6 +48,7 @@ class StoreFile:
         self._engine: Engine | None = None  # where the file is attached, while it is
         self._sandboxes: dict[bool, Sandbox] = {}  # for users' queries, while the file is attached for reading
         self._identity: tuple[int, ...] | None = None  # of the file that was attached last
+        self._size = 0  # of the file when it was attached or checkpointed last
         self._watched: int | None = None  # the file, open for reading from before it is attached until after
         self._headers = b""  # of the file that is attached for writing
 
@@ -85,6 +89,7 @@ class StoreFile:
 
     def _remember(self) -> None:
         self._identity = _identity_of(self.path)
+        self._size = self._identity[-1] if self._identity is not None else 0
         if self._watched is not None:
             self._headers = read_header(self._watched)
 
@@ -192,12 +197,15 @@ class StoreFile:
         self._guard.clear()
 
     def fold_long_log(self) -> None:
-        """Checkpoint during a lease, as DuckDB otherwise does: the log of a long lease would grow without end."""
+        """Checkpoint during a long lease, as DuckDB otherwise does: its log and its file would grow without end."""
         try:
-            if self.log_bytes() > _LONG_LOG_BYTES:
+            if self.log_bytes() > _LONG_LOG_BYTES or self._growth() > _MOST_GROWTH_BYTES:
                 self.checkpoint()
         except (duckdb.Error, OSError, StorageError) as error:
             self._report_unfolded(error)
+
+    def _growth(self) -> int:
+        return 0 if self._identity is None else self._identity[-1] - self._size
 
     def _report_unfolded(self, error: Exception) -> None:
         """Report that a checkpoint failed. Everything is committed, in the log, and the next lease tries again.
