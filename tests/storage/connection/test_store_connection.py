@@ -62,6 +62,15 @@ def add(connection: StoreConnection, number: int = 0) -> None:
         cursor.execute(f"INSERT INTO {{db}}.main.t VALUES ({number})")
 
 
+def is_free(path: Path) -> bool:
+    """Whether another program could open the file. DuckDB may need a moment to let go of one that was detached."""
+    try:
+        duckdb.connect(str(path)).close()
+    except duckdb.Error:
+        return False
+    return True
+
+
 def eventually(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 20
     while not condition():
@@ -491,16 +500,8 @@ def test_an_unused_lease_ends_by_itself(path: Path) -> None:
     store = StoreConnection.of(path, idle_seconds=0.2)
     with store.write() as cursor:
         cursor.execute("CREATE TABLE {db}.main.t (n INTEGER)")
-
-    def is_free() -> bool:
-        try:
-            duckdb.connect(str(path)).close()
-        except duckdb.Error:
-            return False
-        return True
-
-    assert not is_free()
-    assert eventually(is_free)
+    assert not is_free(path)
+    assert eventually(lambda: is_free(path))
     assert eventually(lambda: not any("lease of s.duckdb" in thread.name for thread in threading.enumerate()))
 
 
@@ -515,9 +516,9 @@ def test_a_lease_ends_at_once_where_no_thread_can_start(
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     add(store)
-    duckdb.connect(str(path)).close()  # another program could not open it while the lease lasts
+    assert eventually(lambda: is_free(path))  # without a thread, a lease that did not end now would never end
     assert count(store) == 11
-    duckdb.connect(str(path)).close()
+    assert eventually(lambda: is_free(path))
 
 
 def test_a_transaction_is_kept_apart_though_its_file_was_opened_and_closed_plainly(store: StoreConnection) -> None:
