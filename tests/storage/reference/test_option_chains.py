@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis_settings import examples
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import AssetKey
+from lumibot_duckdb.storage.connection.cursor import StoreCursor
 from lumibot_duckdb.storage.errors import InvalidRecordError
 
 DAY = dt.date(2024, 1, 2)
@@ -213,3 +214,32 @@ def test_sql_finds_strikes(storage: DuckDBDataStorage) -> None:
         "WHERE asset_symbol = 'SPY' AND \"right\" = 'PUT' AND expiration >= '2024-01-20'"
     )
     assert table.to_pylist() == [{"as_of": DAY, "right": "PUT", "expiration": "2024-01-26", "strike": 470.0}]
+
+
+def test_a_chain_is_queried_once_until_something_is_written(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queried = []
+    rows = StoreCursor.rows
+
+    def noting(cursor: StoreCursor, sql: str, parameters: Any = None) -> Any:
+        queried.extend([sql] if "option_chain" in sql else [])
+        return rows(cursor, sql, parameters)
+
+    storage.store_option_chain("SPY", CHAIN, "polygon", DAY)
+    monkeypatch.setattr(StoreCursor, "rows", noting)
+
+    def found() -> Any:
+        chain = storage.option_chain("SPY", "polygon", DAY, DAY)
+        return None if chain is None else chain.chain
+
+    first = found()
+    assert first == CHAIN
+    first["Chains"].clear()  # a caller may modify it
+    assert queried
+    del queried[:]
+    assert found() == CHAIN
+    assert not queried
+    later = {"Chains": {"CALL": {"2024-02-02": [1, 2]}}}
+    DuckDBDataStorage(storage.path).store_option_chain("SPY", later, "polygon", DAY)
+    assert found() == later

@@ -92,9 +92,30 @@ def keep_chain(
         cursor.unregister(_INCOMING)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredChain:
+    """What the store has of a chain. `listed_at` is naive UTC."""
+
+    as_of: date
+    texts: ChainTexts
+    listed_at: datetime
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+        return 500 + len(self.texts.outline) + sum(200 + len(text) for text in self.texts.strikes.values())
+
+    def of(self, underlying: AssetKey, source: str, days_ahead: int | None) -> OptionChain:
+        """Return the chain, as a new object."""
+        with reading(f"the option chain of {underlying.label()} as of {self.as_of}"):
+            return OptionChain(
+                underlying, source, self.as_of, days_ahead, self.texts.chain(), aware_utc(self.listed_at)
+            )
+
+
 def newest_chain(
     cursor: StoreCursor, underlying: AssetKey, source: str, earliest: date, latest: date, days_ahead: int | None
-) -> OptionChain | None:
+) -> StoredChain | None:
     """Return the newest chain with this bound as of a date from `earliest` to `latest`."""
     found = cursor.rows(
         f"SELECT chain_id, as_of, outline, stored_at FROM {{db}}.option_chain WHERE {_OF_UNDERLYING} "
@@ -107,9 +128,7 @@ def newest_chain(
     strikes = cursor.rows(
         'SELECT "right", expiration, strikes FROM {db}.option_chain_strikes WHERE chain_id = ?', [chain_id]
     )
-    texts = ChainTexts(outline, {(right, day): text for right, day, text in strikes})
-    with reading(f"the option chain of {underlying.label()} as of {as_of}"):
-        return OptionChain(underlying, source, as_of, days_ahead, texts.chain(), aware_utc(listed_at))
+    return StoredChain(as_of, ChainTexts(outline, {(right, day): text for right, day, text in strikes}), listed_at)
 
 
 def _text(value: Any) -> str:

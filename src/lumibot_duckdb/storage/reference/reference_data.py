@@ -70,5 +70,10 @@ class StoredReferenceData(ReferenceData):
         key, source = record_key(underlying, source)
         if not self._store.refresh():
             return None
-        with self._store.read() as cursor:
-            return option_chains.newest_chain(cursor, key, source, earliest, latest, days_ahead)
+        # Strategies ask for the same chain again and again.
+        stored = self._store.current(
+            ("option chain", key, source, earliest, latest, days_ahead),
+            lambda cursor: option_chains.newest_chain(cursor, key, source, earliest, latest, days_ahead),
+            lambda chain: 500 if chain is None else chain.size,
+        )
+        return None if stored is None else stored.of(key, source, days_ahead)

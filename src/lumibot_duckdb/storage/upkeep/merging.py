@@ -36,7 +36,7 @@ from lumibot_duckdb.storage.reference.corporate_actions import known_actions, re
 from lumibot_duckdb.storage.reference.labels import newer_labels, set_labels
 from lumibot_duckdb.storage.reference.option_chains import keep_chain, newest_chain
 from lumibot_duckdb.storage.sql_conditions import is_one_of
-from lumibot_duckdb.storage.times import Int64Array, aware_utc, moment_of, naive_utc
+from lumibot_duckdb.storage.times import Int64Array, aware_utc, moment_of
 from lumibot_duckdb.storage.upkeep.other_store import (
     OtherChain,
     OtherRecords,
@@ -450,7 +450,8 @@ class _Merge:
         """Store an option chain, unless there is one for the same date that was listed later."""
         stored = newest_chain(cursor, chain.underlying, chain.source, chain.as_of, chain.as_of, chain.days_ahead)
         if stored is not None:
-            here = (naive_utc(stored.listed_at), json.dumps(stored.chain))
+            parsed = stored.of(chain.underlying, chain.source, chain.days_ahead)
+            here = (stored.listed_at, json.dumps(parsed.chain))
             if (chain.listed_at, json.dumps(chain.texts.chain())) <= here:
                 return
         self._report.option_chains += 1
