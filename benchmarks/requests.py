@@ -129,7 +129,7 @@ def first_touch(workplace: Workplace) -> list[Row]:
             for when, seconds in run_apart("requests.touch", side=side, bars=bars[side]).items():
                 times[when] = [*times.get(when, []), *seconds]
     note = (
-        "This includes creating the source and the merged time index, which takes most of our time. Lumibot's "
+        "This includes creating the source and the merged time index. Lumibot's "
         "side reads a Parquet file."
     )
     return [

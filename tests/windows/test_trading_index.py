@@ -44,6 +44,29 @@ def test_session_minutes_are_lumibots(index: pd.DatetimeIndex, minutes_after_the
             assert minutes.bar_length(start, len(minutes), unit) == described.bar_length(start, len(minutes), unit)
 
 
+@examples(40)
+@given(indexes(), st.data())
+def test_minutes_are_found_without_making_them(index: pd.DatetimeIndex, data: st.DataObject) -> None:
+    sessions = PandasData.get_trading_days_pandas(_source(index, index[-1]))
+    minutes, whole = (session_minutes(index, sessions, index[-1]) for _ in range(2))
+    made = TradingIndex(whole.index)
+    assert len(minutes) == len(made)
+    for _ in range(5):
+        start = data.draw(st.integers(0, len(made)))
+        stop = data.draw(st.integers(start, min(len(made), start + 3_000)))
+        assert minutes.nanoseconds(start, stop).tolist() == made.nanoseconds(start, stop).tolist()
+        pd.testing.assert_index_equal(minutes.rows(start, stop), made.rows(start, stop), exact=True)
+        assert minutes.rows(start, stop).freq == made.rows(start, stop).freq
+        first = data.draw(st.integers(0, len(made) - 1))
+        row = data.draw(st.integers(0, len(made) - 1 - first))
+        assert minutes.time_of(first)(row) == made.time_of(first)(row)
+        time = index[0].value + data.draw(st.integers(-(10**12), index[-1].value - index[0].value + 10**12))
+        assert minutes.row_at(time) == made.row_at(time)
+    for ours, lumibots in zip(minutes.day_bounds(), made.day_bounds(), strict=True):
+        pd.testing.assert_index_equal(ours, lumibots, exact=True)
+    assert "index" not in vars(minutes)
+
+
 def _source(index: pd.DatetimeIndex, until: pd.Timestamp) -> SimpleNamespace:
     return SimpleNamespace(_timestep="minute", datetime_end=until, _date_index=index)
 
@@ -63,8 +86,9 @@ def test_days_of_new_york_are_those_of_pandas(index: pd.DatetimeIndex) -> None:
 def test_trading_days_are_lumibots(index: pd.DatetimeIndex, unit: str) -> None:
     index = index.as_unit(unit)
     expected = PandasData.get_trading_days_pandas(SimpleNamespace(_date_index=index))
-    pd.testing.assert_frame_equal(trading_days(index), expected, check_freq=True)
-    assert trading_days(index).index.freq == expected.index.freq
+    described = trading_days(TradingIndex(index))
+    pd.testing.assert_frame_equal(described, expected, check_freq=True)
+    assert described.index.freq == expected.index.freq
 
 
 def test_the_same_index_object_is_described_once() -> None:

@@ -12,6 +12,7 @@ from lumibot.entities import Data
 from lumibot_duckdb.lumibot_contract.callers import is_lumibot_or_ours
 from lumibot_duckdb.lumibot_contract.data_entity_hooks import give_back, is_as_constructed, take_frame
 from lumibot_duckdb.windows.frame_view import FrameView, obstacle
+from lumibot_duckdb.windows.trading_index import TradingIndex
 from lumibot_duckdb.windows.window import MemoryBudget
 from lumibot_duckdb.windows.windowed_data import WindowedData
 
@@ -69,12 +70,13 @@ class AdoptedData(WindowedData):
         self._backtest_index: pd.DatetimeIndex | None = None
         self._serve(self._frame_view, budget)
 
-    def repair_times_and_fill(self, idx: pd.DatetimeIndex) -> None:
+    def repair_times_and_fill(self, idx: pd.DatetimeIndex | TradingIndex) -> None:
         """Align the series with a backtest's time index.
 
         If it is aligned already (a script calls this, or a backtest on Lumibot's own class), or rows of the index come
         before the first bar (an earlier backtest has left none), it becomes a `Data` first.
         """
+        idx = idx.index if isinstance(idx, TradingIndex) else idx
         begin = int(idx.searchsorted(self.datetime_start, side="left"))
         begins_too_early = begin < len(idx) and idx[begin] < self._frame_view.index()[0]
         if self._aligned is not None or begins_too_early:

@@ -105,22 +105,20 @@ class SharedRows(BarRows):
         days = ((first_rows[begin:end] - first).clip(0), midnights[begin:end], numbers[begin:end])
         super().__init__(days, stop - first, trading_index.bar_length(first, stop, timestep))
         self._shared = trading_index  # keeps it alive, so that other series of the backtest share it
-        self._index = trading_index.index[first:stop]
-        self._nanoseconds = trading_index.nanoseconds[first:stop]
-        self.time = self._nanoseconds.item
+        self._first = first
+        self.time = trading_index.time_of(first)
 
     def row_at(self, time: int) -> int:
         """Return the last row at or before a time; -1 before the first."""
-        return first_after(self._nanoseconds, time) - 1
+        return min(max(self._shared.row_at(time) - self._first, -1), self._size - 1)
 
     def nanoseconds(self, start: int, stop: int) -> Int64Array:
         """Return the times of rows `[start, stop)`."""
-        return self._nanoseconds[start:stop]
+        return self._shared.nanoseconds(self._first + start, self._first + stop)
 
     def index(self, start: int, stop: int) -> pd.DatetimeIndex:
         """Return rows `[start, stop)` of the shared index."""
-        rows: pd.DatetimeIndex = self._index[start:stop]
-        return rows
+        return self._shared.rows(self._first + start, self._first + stop)
 
     def covering(self, start: int, stop: int) -> TimeRange:
         """Return the range of time of rows `[start, stop)`."""

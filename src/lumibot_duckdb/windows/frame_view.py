@@ -85,7 +85,7 @@ class FrameView(SeriesView):
         if not self.facts.on_minute:
             return self.times()
         first_rows = TradingIndex(self._index).days()[0]
-        rows = np.concatenate([first_rows, first_rows[1:] - 1, [len(self._ticks) - 1]])
+        rows = np.stack([first_rows, np.append(first_rows[1:], len(self._ticks)) - 1], axis=1).ravel()
         bounds: Int64Array = self._ticks[rows] // self._per_second
         return bounds
 

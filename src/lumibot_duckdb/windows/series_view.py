@@ -67,12 +67,12 @@ class SeriesView(ABC):
     def session_bounds(self) -> Int64Array:
         """Return bar starts that make the same merged index as all do: the first and the last one of each day.
 
-        They are all bar starts if bars start within minutes.
+        They are sorted; the only bar of a day is there twice. They are all bar starts if bars start within minutes.
         """
         if not self.facts.on_minute:
             return self.times()
         days = self.outline().days
-        return np.stack([days.first, days.last], axis=1)
+        return np.stack([days.first, days.last], axis=1).ravel()
 
     @property
     def complete_from(self) -> EpochSeconds | None:

@@ -7,63 +7,53 @@ range of its rows.
 from __future__ import annotations
 
 import weakref
-from typing import ClassVar, Literal, TypeAlias
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from lumibot_duckdb.storage.bars.outline import local_days, midnights
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND, NEW_YORK, Int64Array
+from lumibot_duckdb.windows.sorted_search import first_after
 
 TradingDays: TypeAlias = "tuple[Int64Array, Int64Array, Int64Array]"
 """The first row, the midnight (ns, UTC) and the number (from 1970) of each local calendar day with rows."""
 
+_MINUTE = 60_000_000_000
 NANOSECONDS = {"minute": 60_000_000_000, "hour": 3_600_000_000_000, "day": 86_400_000_000_000}
 
 
-def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.Timestamp) -> TradingIndex:
+def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.Timestamp) -> MinuteIndex:
     """Return every minute from the first to the last bar of each day, up to `until`.
 
     `times` are sorted. `sessions` has a row for each of their days, indexed by its midnight, with its first and last
     time in `market_open` and `market_close`. As in `PandasData.clean_trading_times`, minutes count from the very first
     time.
     """
-    anchor, minute = times[0].as_unit("ns").value, NANOSECONDS["minute"]
+    anchor = times[0].as_unit("ns").value
     opens, closes = (
         (sessions[name].to_numpy("M8[ns]").view(np.int64) - anchor) for name in ("market_open", "market_close")
     )
-    firsts = -(-opens // minute) * minute + anchor
-    lasts = np.minimum(closes, until.value - anchor) // minute * minute + anchor
-    counts = np.maximum((lasts - firsts) // minute + 1, 0)
-    has_minutes = counts > 0
-    firsts, lasts, counts = firsts[has_minutes], lasts[has_minutes], counts[has_minutes]
+    firsts = -(-opens // _MINUTE) * _MINUTE + anchor
+    lasts = np.minimum(closes, until.value - anchor) // _MINUTE * _MINUTE + anchor
+    has_minutes = lasts >= firsts
     dates = pd.DatetimeIndex(sessions.index[has_minutes])
-    steps = np.full(counts.sum(), minute)
-    steps[np.cumsum(counts) - counts] = firsts - np.append(0, lasts)[:-1]
-    np.cumsum(steps, out=steps)
-    # pandas takes integers as UTC also with another time zone.
-    index: pd.DatetimeIndex = pd.DatetimeIndex(steps, dtype=pd.DatetimeTZDtype("ns", times.tz), copy=False)
-    index = _in_unit(index, times.unit)
-    if len(steps) and steps[-1] - steps[0] == (len(steps) - 1) * minute:
-        # pandas leaves a frequency on minutes without a gap
-        index = pd.date_range(index[0], periods=len(steps), freq="min", unit=times.unit)
     numbers = _in_unit(dates.tz_localize(None), "ns").asi8 // NANOSECONDS["day"]
-    days = (np.cumsum(counts) - counts, _in_unit(dates, "ns").asi8, numbers)
-    return TradingIndex(index.rename(times.name), days_of_minutes=days)
+    return MinuteIndex(firsts[has_minutes], lasts[has_minutes], (_in_unit(dates, "ns").asi8, numbers), times)
 
 
-def trading_days(times: pd.DatetimeIndex) -> pd.DataFrame:
+def trading_days(index: TradingIndex) -> pd.DataFrame:
     """Return the first and the last time of each local day, as `PandasData.get_trading_days_pandas` does.
 
-    `times` are sorted, and there is one at least.
+    The index has one time at least.
     """
-    first_rows, starts, _ = TradingIndex(times).days()
-    days: pd.DatetimeIndex = pd.DatetimeIndex(starts, dtype=pd.DatetimeTZDtype("ns", times.tz), name="date")
-    columns = {
-        "market_open": times[first_rows],
-        "market_close": times[np.append(first_rows[1:], len(times)) - 1],
-    }
-    described: pd.DataFrame = pd.DataFrame(columns, index=days.as_unit(times.unit))
+    firsts, lasts = index.day_bounds()
+    days: pd.DatetimeIndex = pd.DatetimeIndex(
+        index.days()[1], dtype=pd.DatetimeTZDtype("ns", firsts.tz), name="date"
+    ).as_unit(firsts.unit)
+    described: pd.DataFrame = pd.DataFrame({"market_open": firsts, "market_close": lasts}, index=days)
     return described
 
 
@@ -73,25 +63,21 @@ def _in_unit(index: pd.DatetimeIndex, unit: Literal["s", "ms", "us", "ns"]) -> p
 
 
 class TradingIndex:
-    """A sorted, unique, tz-aware index, with what every series on it needs and is derived once.
-
-    `days_of_minutes` is what `days` returns for an index with every minute from the first to the last of each day.
-    """
+    """A sorted, unique, tz-aware index, with what every series on it needs and is derived once."""
 
     _latest: ClassVar[weakref.ref[TradingIndex] | None] = None
 
-    def __init__(self, index: pd.DatetimeIndex, days_of_minutes: TradingDays | None = None) -> None:
+    def __init__(self, index: pd.DatetimeIndex) -> None:
         self.index = index
-        self.nanoseconds: Int64Array = _in_unit(index, "ns").asi8
-        self._days = days_of_minutes
-        self._has_every_minute = days_of_minutes is not None
+        self._nanoseconds: Int64Array = _in_unit(index, "ns").asi8
+        self._days: TradingDays | None = None
         self._gaps: dict[int, int] | None = None
 
     @classmethod
     def of(cls, index: pd.DatetimeIndex) -> TradingIndex:
         """Return the trading index of this index object, the same one for all series of a backtest."""
         latest = cls._latest() if cls._latest is not None else None
-        if latest is None or latest.index is not index:
+        if latest is None or not latest.is_of(index):
             latest = cls(index)
             latest.share()
         return latest
@@ -100,16 +86,42 @@ class TradingIndex:
         """Let `of` return this object for its index, for as long as anything refers to it."""
         TradingIndex._latest = weakref.ref(self)
 
+    def is_of(self, index: pd.DatetimeIndex) -> bool:
+        """Whether this describes an index object."""
+        return self.index is index
+
     def __len__(self) -> int:
-        return len(self.nanoseconds)
+        return len(self._nanoseconds)
+
+    def time_of(self, first: int) -> Callable[[int], int]:
+        """Return a function of a row, counted from `first`, that returns its time (ns, UTC)."""
+        return self._nanoseconds[first:].item
+
+    def row_at(self, time: int) -> int:
+        """Return the last row at or before a time (ns, UTC); -1 before the first."""
+        return first_after(self._nanoseconds, time) - 1
+
+    def nanoseconds(self, start: int, stop: int) -> Int64Array:
+        """Return the times of rows `[start, stop)`."""
+        return self._nanoseconds[start:stop]
+
+    def rows(self, start: int, stop: int) -> pd.DatetimeIndex:
+        """Return rows `[start, stop)` of the index."""
+        rows: pd.DatetimeIndex = self.index[start:stop]
+        return rows
+
+    def day_bounds(self) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+        """Return the first and the last time of each local calendar day with rows."""
+        first_rows = self.days()[0]
+        return self.index[first_rows], self.index[np.append(first_rows[1:], len(self)) - 1]
 
     def days(self) -> TradingDays:
         """Return the first row, the midnight (ns, UTC) and the number of each local calendar day with rows."""
         if self._days is None and len(self) == 0:
-            self._days = (self.nanoseconds, self.nanoseconds, self.nanoseconds)
+            self._days = (self._nanoseconds, self._nanoseconds, self._nanoseconds)
         elif self._days is None:
             midnights, numbers = self._calendar_days()
-            rows = np.append(self.nanoseconds.searchsorted(midnights), len(self))
+            rows = np.append(self._nanoseconds.searchsorted(midnights), len(self))
             traded = np.flatnonzero(np.diff(rows))
             self._days = (rows[traded], midnights[traded], numbers[traded])
         return self._days
@@ -117,7 +129,7 @@ class TradingIndex:
     def _calendar_days(self) -> tuple[Int64Array, Int64Array]:
         """Return the midnight (ns, UTC) and the number of each local day from that of the first row to the last."""
         if str(self.index.tz) == NEW_YORK.key:
-            first, last = local_days(self.nanoseconds[[0, -1]] // NANOSECONDS_PER_SECOND).tolist()
+            first, last = local_days(self._nanoseconds[[0, -1]] // NANOSECONDS_PER_SECOND).tolist()
             numbers = np.arange(first, last + 1)
             return midnights(numbers) * NANOSECONDS_PER_SECOND, numbers
         begin, end = self.index[[0, -1]].tz_localize(None).normalize()
@@ -143,7 +155,7 @@ class TradingIndex:
 
     def _session_gaps(self, start: int, stop: int) -> Int64Array:
         """Return the time between each row of `[start, stop)` and the next; 0 where the next begins a new session."""
-        gaps = np.diff(self.nanoseconds[start : stop + 1])
+        gaps = np.diff(self.nanoseconds(start, min(stop + 1, len(self))))
         last_rows = self.days()[0][1:] - 1
         ends = last_rows[slice(*last_rows.searchsorted((start, start + len(gaps))))] - start
         gaps[ends[gaps[ends] > NANOSECONDS["hour"]]] = 0
@@ -152,14 +164,119 @@ class TradingIndex:
     def _all_gaps(self) -> dict[int, int]:
         """Return how often each spacing within sessions occurs."""
         if self._gaps is None:
-            if self._has_every_minute:
-                ends = self.days()[0][1:]
-                gaps = self.nanoseconds[ends] - self.nanoseconds[ends - 1]
-                gaps[gaps > NANOSECONDS["hour"]] = 0
-            else:
-                gaps = self._session_gaps(0, len(self))
-            others = gaps[gaps != NANOSECONDS["minute"]]  # sorting the many minutes would take most of the time
-            values, counts = np.unique(others, return_counts=True)
+            gaps = self._unlike_minutes()
+            # Sorting the many minutes would take most of the time.
+            values, counts = np.unique(gaps[gaps != _MINUTE], return_counts=True)
             self._gaps = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-            self._gaps[NANOSECONDS["minute"]] = max(0, len(self) - 1) - len(others)
+            self._gaps[_MINUTE] = max(0, len(self) - 1) - sum(self._gaps.values())
         return self._gaps
+
+    def _unlike_minutes(self) -> Int64Array:
+        """Return the spacings within sessions, 0 between them; some or all of those of a minute may be missing."""
+        return self._session_gaps(0, len(self))
+
+
+class MinuteIndex(TradingIndex):
+    """Every minute from the first to the last one of each day. Twenty years are five million, which stay unmade.
+
+    Parameters:
+        firsts: the first minute of each day (ns, UTC), increasing.
+        lasts: the last one, whole minutes later.
+        days: the midnight (ns, UTC) and the number of each day.
+        like: the index has the time zone, the unit and the name of this one.
+    """
+
+    def __init__(self, firsts: Int64Array, lasts: Int64Array, days: tuple[Int64Array, Int64Array], like: Any) -> None:
+        counts = (lasts - firsts) // _MINUTE + 1
+        self._firsts, self._lasts = firsts, lasts
+        self._first_rows = np.cumsum(counts) - counts
+        self._days = (self._first_rows, *days)
+        self._size = int(counts.sum())
+        self._like = like[:0]
+        self._gaps = None
+        self._is_unbroken = self._size > 0 and int(lasts[-1] - firsts[0]) == (self._size - 1) * _MINUTE
+
+    @cached_property
+    def index(self) -> pd.DatetimeIndex:  # type: ignore[override]
+        """All minutes."""
+        return self.rows(0, self._size)
+
+    @property
+    def _nanoseconds(self) -> Int64Array:  # type: ignore[override]
+        return self.nanoseconds(0, self._size)
+
+    def is_of(self, index: pd.DatetimeIndex) -> bool:
+        """Whether this describes an index object."""
+        return vars(self).get("index") is index
+
+    def __len__(self) -> int:
+        return self._size
+
+    def time_of(self, first: int) -> Callable[[int], int]:
+        """Return a function of a row, counted from `first`, that returns its time (ns, UTC)."""
+        latest = (0, 0, 0)  # the rows of a day, and the time of the first; replaced as a whole, for other threads
+
+        def time(row: int) -> int:
+            nonlocal latest
+            begin, end, start = latest
+            if not begin <= row < end:
+                place = self._day_of(first + row)
+                begin, start = self._first_rows.item(place) - first, self._firsts.item(place)
+                latest = (begin, begin + (self._lasts.item(place) - start) // _MINUTE + 1, start)
+            return start + (row - begin) * _MINUTE
+
+        return time
+
+    def _time(self, row: int) -> int:
+        place = self._day_of(row)
+        return int(self._firsts[place] + (row - self._first_rows[place]) * _MINUTE)
+
+    def _day_of(self, row: int) -> int:
+        return first_after(self._first_rows, row) - 1
+
+    def row_at(self, time: int) -> int:
+        """Return the last row at or before a time (ns, UTC); -1 before the first."""
+        place = first_after(self._firsts, time) - 1
+        if place < 0:
+            return -1
+        within = min(time, self._lasts.item(place)) - self._firsts.item(place)
+        row: int = self._first_rows.item(place) + within // _MINUTE
+        return row
+
+    def nanoseconds(self, start: int, stop: int) -> Int64Array:
+        """Return the times of rows `[start, stop)`."""
+        if start >= stop:
+            return np.empty(0, np.int64)
+        begin, end = self._day_of(start), self._day_of(stop - 1) + 1
+        rows, firsts, lasts = (values[begin:end] for values in (self._first_rows, self._firsts, self._lasts))
+        # The steps from each row to the next add up to the times.
+        steps = np.full(stop - start, _MINUTE)
+        steps[0] = self._time(start)
+        steps[rows[1:] - start] = firsts[1:] - lasts[:-1]
+        return np.cumsum(steps, out=steps)
+
+    def rows(self, start: int, stop: int) -> pd.DatetimeIndex:
+        """Return rows `[start, stop)` of the index."""
+        like = self._like
+        if self._is_unbroken:
+            # pandas leaves a frequency on minutes without a gap
+            begin = pd.Timestamp(self._time(start), tz=like.tz)
+            index = pd.date_range(begin, periods=stop - start, freq="min", unit=like.unit)
+        else:
+            # pandas takes integers as UTC also with another time zone.
+            times = self.nanoseconds(start, stop)
+            index = pd.DatetimeIndex(times, dtype=pd.DatetimeTZDtype("ns", like.tz), copy=False)
+        named: pd.DatetimeIndex = _in_unit(index, like.unit).rename(like.name)
+        return named
+
+    def day_bounds(self) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+        """Return the first and the last minute of each local calendar day with rows."""
+        zoned = pd.DatetimeTZDtype("ns", self._like.tz)
+        bounds = (pd.DatetimeIndex(times, dtype=zoned) for times in (self._firsts, self._lasts))
+        firsts, lasts = (_in_unit(times, self._like.unit).rename(self._like.name) for times in bounds)
+        return firsts, lasts
+
+    def _unlike_minutes(self) -> Int64Array:
+        gaps = self._firsts[1:] - self._lasts[:-1]
+        gaps[gaps > NANOSECONDS["hour"]] = 0
+        return gaps

@@ -82,14 +82,18 @@ class WindowedData(FramelessData):
         Where Lumibot fills every minute between the first and the last bar of a day, these two are enough.
         """
         if minutes_are_filled and self.timestep == "minute":
-            return self._view.index_of(np.unique(self._view.session_bounds()))
+            bounds = self._view.session_bounds()
+            is_new = np.ones(len(bounds), bool)
+            is_new[1:] = bounds[1:] > bounds[:-1]  # a day may have one bar only
+            return self._view.index_of(bounds[is_new])
         return self._view.index()
 
-    def repair_times_and_fill(self, idx: pd.DatetimeIndex) -> None:
+    def repair_times_and_fill(self, idx: pd.DatetimeIndex | TradingIndex) -> None:
         """Align the series with a backtest's time index. Unlike in `Data`, rows are filled when they are read."""
-        first = int(idx.searchsorted(self.datetime_start, side="left"))
-        stop = int(idx.searchsorted(self.datetime_end, side="right"))
-        self._align_with(SharedRows(TradingIndex.of(idx), first, stop, self.timestep))
+        index = idx if isinstance(idx, TradingIndex) else TradingIndex.of(idx)
+        first = index.row_at(epoch_nanoseconds(self.datetime_start) - 1) + 1
+        stop = index.row_at(epoch_nanoseconds(self.datetime_end)) + 1
+        self._align_with(SharedRows(index, first, stop, self.timestep))
 
     def align(self) -> None:
         """Number the rows by the series' own bars, unless a backtest's index numbers them already."""

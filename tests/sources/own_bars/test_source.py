@@ -356,3 +356,14 @@ def test_without_data_the_days_are_lumibots(storage: DuckDBDataStorage) -> None:
     ours = PandasDataBacktesting.using(storage, assets="AAA")(**settings)
     expected = LumibotPandasDataBacktesting(**settings).get_trading_days_pandas()
     pd.testing.assert_frame_equal(ours.get_trading_days_pandas(), expected)
+
+
+def test_the_minutes_of_a_backtest_are_made_when_something_looks_at_them(storage: DuckDBDataStorage) -> None:
+    source = opened(PandasDataBacktesting.using(storage, assets="AAA"))
+    source.get_historical_prices("AAA", 5, "minute")
+    source.get_trading_days_pandas()
+    assert "index" not in vars(source.clock_times)
+    times = source._date_index
+    assert isinstance(times, pd.DatetimeIndex)
+    assert source._date_index is times
+    assert len(times) == len(source.clock_times)

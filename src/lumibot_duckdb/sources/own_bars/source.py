@@ -46,7 +46,8 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
     def load_data(self) -> Any:
         """Serve the bars that the script passes from its own frames, and lay all series on the merged time index."""
         self._adopt_data()
-        return super().load_data()
+        with self.handing_on_times():
+            return super().load_data()
 
     def symbols_to_suggest(self) -> Collection[str]:
         """Return the symbols of this backtest's bars."""
@@ -87,19 +88,28 @@ class PandasDataBacktesting(SelectsSeries, DataSourceOfWindows, OwnBarsHooks, me
     def get_trading_days_pandas(self) -> pd.DataFrame:
         """Return the first and the last time of the clock on each day."""
         times = self.clock_times
-        if times is not None and len(times) and times.tz is not None and times.is_monotonic_increasing:
+        if isinstance(times, TradingIndex):
             return trading_days(times)
+        if times is not None and len(times) and times.tz is not None and times.is_monotonic_increasing:
+            return trading_days(TradingIndex(times))
         days: pd.DataFrame = super().get_trading_days_pandas()
         return days
 
-    def clean_trading_times(self, dt_index: pd.DatetimeIndex, pcal: pd.DataFrame) -> pd.DatetimeIndex:
+    def clean_trading_times(self, dt_index: pd.DatetimeIndex, pcal: pd.DataFrame) -> pd.DatetimeIndex | TradingIndex:
         """Fill the minutes of each day as Lumibot does, without a row of a frame for each minute of the year."""
         if self.clock_timestep != "minute" or len(dt_index) == 0:
             cleaned: pd.DatetimeIndex = super().clean_trading_times(dt_index, pcal)
             return cleaned
         self._clock = minutes = session_minutes(dt_index, pcal, pd.Timestamp(self.datetime_end))
+        if len(minutes) and all(type(data) is WindowedData for data in self.loaded_data.values()):
+            return minutes
         minutes.share()
         return minutes.index
+
+    def as_index(self, times: Any) -> pd.DatetimeIndex | None:
+        """Return the clock's times as Lumibot has them: minutes are made when something looks at them."""
+        index: pd.DatetimeIndex | None = times.index if isinstance(times, TradingIndex) else times
+        return index
 
 
 def _some_of(names: Sequence[str]) -> str:
