@@ -10,10 +10,9 @@ from typing import Any
 
 from benchmarks.bars import Workplace, open_store
 from benchmarks.measure import Row
-from benchmarks.outcomes import cost_rows, identical, outcome_of, run_in_turn
+from benchmarks.outcomes import cost_rows, identical, memory_used, outcome_of, run_in_turn
 from benchmarks.process import run_apart
 from benchmarks.sides import activate_ours
-from lumibot_duckdb.comparison.memory import peak_resident_bytes
 from lumibot_duckdb.demo import prices
 from lumibot_duckdb.demo.job import SOURCE, Job
 from lumibot_duckdb.demo.market import symbol_names
@@ -73,7 +72,7 @@ def run(side: str, job: dict[str, Any]) -> dict[str, Any]:
 
     done = backtest.run(Job(**job), on_store=side == "duckdb")
     used = (_used if side == "duckdb" else _loaded)(done.broker.data_source)
-    return {**used, "cpu": process_time(), "peak": peak_resident_bytes(), **outcome_of(done)}
+    return {**used, "cpu": process_time(), **memory_used(), **outcome_of(done)}
 
 
 def _used(source: Any) -> dict[str, int]:

@@ -11,18 +11,13 @@ from typing import Any
 
 from benchmarks.alpaca import bars as alpaca_bars
 from benchmarks.bars import Workplace
-from benchmarks.measure import Row, against
-from benchmarks.outcomes import cost_rows, identical, run_in_turn, sample
+from benchmarks.measure import Row
+from benchmarks.outcomes import cost_rows, identical, run_in_turn
 from benchmarks.process import ROOT, clean_environment, run_timed
 from benchmarks.scripts.outcome import RESULT_VARIABLE
 from benchmarks.yahoo import bars as yahoo_bars
 from lumibot_duckdb.demo.market import symbol_names
 
-_OPPONENT = "Lumibot alone"
-_PRIVATE = (
-    "Private memory leaves out the pages of libraries, which the system shares between processes and drops when it "
-    "needs memory. Our side uses about 40 MB of DuckDB's library."
-)
 _REPEATS = 3
 _YAHOO_SYMBOLS = 30
 _CSV_SYMBOLS = 3
@@ -60,11 +55,7 @@ def _rows(workplace: Workplace, script: str, what: str, sides: Mapping[str, Mapp
         _run(side, script, settings)
     outcomes = run_in_turn(sides, _REPEATS, lambda side, settings: _run(side, script, settings))
     note = f"{what}: all {identical(outcomes['duckdb'][0])}"
-    private = (sample(outcomes[side], "private", 1e-6) for side in ("duckdb", "lumibot"))
-    return [
-        *cost_rows(what, _OPPONENT, outcomes, note),
-        against(f"{what}: private memory at the end", "MB", _OPPONENT, *private, note=_PRIVATE),
-    ]
+    return cost_rows(what, "Lumibot alone", outcomes, note)
 
 
 def _run(side: str, script: str, settings: Mapping[str, str]) -> dict[str, Any]:

@@ -128,10 +128,7 @@ def first_touch(workplace: Workplace) -> list[Row]:
         for side, times in touched.items():
             for when, seconds in run_apart("requests.touch", side=side, bars=bars[side]).items():
                 times[when] = [*times.get(when, []), *seconds]
-    note = (
-        "This includes creating the source and the merged time index. Lumibot's "
-        "side reads a Parquet file."
-    )
+    note = "This includes creating the source and the merged time index. Lumibot's side reads a Parquet file."
     return [
         against(
             f"first request for a symbol with two years stored, {when}",

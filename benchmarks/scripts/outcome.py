@@ -7,11 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
-
-from benchmarks.outcomes import outcome_of
+from benchmarks.outcomes import memory_used, outcome_of
 from lumibot_duckdb.comparison.headless import UNATTENDED
-from lumibot_duckdb.comparison.memory import peak_resident_bytes
 
 QUIET: dict[str, Any] = UNATTENDED
 """Arguments of `run_backtest` without files and windows at the end."""
@@ -20,11 +17,5 @@ RESULT_VARIABLE = "BENCHMARK_RESULT"
 
 def keep_outcome(strategy: Any) -> None:
     """Write the outcome and the memory, in bytes, to the file that the environment names."""
-    outcome = {**outcome_of(strategy), "peak": peak_resident_bytes(), "private": _private_bytes()}
+    outcome = {**outcome_of(strategy), **memory_used()}
     Path(os.environ[RESULT_VARIABLE]).write_text(json.dumps(outcome))
-
-
-def _private_bytes() -> int:
-    """Return the memory that no file backs, so without the code of libraries."""
-    memory = psutil.Process().memory_info()
-    return int(memory.rss - memory.shared)
