@@ -229,5 +229,6 @@ def bar_length(view: SeriesView, outline: Outline, unit: str) -> int | None:
     """Return the nanoseconds that an intraday bar takes to close, by the rule of `TradingIndex.bar_length`."""
     if unit not in ("minute", "hour"):
         return None
-    common = outline.most_common_spacing(lambda within: view.bars(within, columns=()).times)
+    on_minute = view.facts.on_minute
+    common = outline.most_common_spacing(lambda within: view.bars(within, columns=()).times, on_minute=on_minute)
     return max(NANOSECONDS[unit], common * NANOSECONDS_PER_SECOND)

@@ -81,7 +81,10 @@ class RangesView(StoredView):
             for column in self.facts.columns
         )
         first, last = visible.ends or (None, None)
-        self.facts = replace(self.facts, columns=columns, rows=visible.rows, first=first, last=last)
+        on_minute = self.facts.on_minute and not (self._added_times % 60).any()
+        self.facts = replace(
+            self.facts, columns=columns, rows=visible.rows, first=first, last=last, on_minute=on_minute
+        )
 
     @property
     def complete_from(self) -> EpochSeconds | None:

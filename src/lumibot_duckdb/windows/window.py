@@ -245,14 +245,15 @@ class SlidingWindow(Generic[RowsT]):
     def _rows_to_load(self, current: tuple[int, int, RowsT] | None, start: int, stop: int) -> tuple[int, int]:
         """Return the range of rows to load for a request of `[start, stop)` that the `current` rows do not include."""
         affordable = max(FIRST_READ_AHEAD // 8, self._budget.read_ahead_bytes() // self._row_bytes)
-        if current is not None and current[0] <= start <= current[1]:
+        if current is not None and current[0] <= start <= current[1] + self._first_read_ahead:
+            # The next rows, or those after a step over a night, which the first read-ahead would have included.
             self._read_ahead = min(self._read_ahead * 2, self._largest_read_ahead)
+        elif current is not None and start < current[0] and stop > current[0] - NEAR:
+            # The request is for rows shortly before the window: both places may be in use, so keep both from now on.
+            self._look_back = max(self._look_back, min(current[1], stop + self._read_ahead) - start)
         else:
             self._read_ahead = self._first_read_ahead
             self._look_back = 0
-        if current is not None and start < current[0] and stop > current[0] - NEAR:
-            # The request is for rows shortly before the window: both places may be in use, so keep both from now on.
-            self._look_back = max(self._look_back, min(current[1], stop + self._read_ahead) - start)
         last = min(self.size, stop + min(self._read_ahead, affordable))
         first = max(0, min(start, stop - min(self._look_back, affordable)))
         return first, max(last, stop)

@@ -332,6 +332,17 @@ def test_the_minutes_of_days_without_a_gap_follow_from_them(chosen: list[int], d
         assert found.tolist() == expected.tolist()
 
 
+@examples(100)
+@given(st.lists(st.sampled_from([1, 1, 1, 1, 2, 3, 5, 60, 600]), max_size=200), st.integers(0, 2_000))
+def test_days_of_mostly_minutes_need_not_be_counted(steps: list[int], start: int) -> None:
+    times = (BEGIN + 60 * (start + np.cumsum([0, *steps]))).tolist()
+    days = Days.of(np.array(times, np.int64))
+    if days.are_mostly_minutes():
+        assert spacing_of(times) == 60
+        assert Outline(days=days).most_common_spacing(never, on_minute=True) == 60
+    assert Outline(days=days).most_common_spacing(reading(times)) == spacing_of(times)
+
+
 def test_the_first_times_of_a_series_without_gaps_are_not_read(tmp_path: Path) -> None:
     storage = DuckDBDataStorage(tmp_path / "bars.duckdb")
     times = BEGIN + 60 * np.arange(3 * 1_440)

@@ -85,6 +85,15 @@ class Days:
         pieces = [np.arange(start, end, _MINUTE) for start, end in zip(starts, ends, strict=True)]
         return pieces[0] if len(pieces) == 1 else np.concatenate([_NO_TIMES, *pieces])
 
+    def are_mostly_minutes(self) -> bool:
+        """Whether a minute is surely the most common spacing, if all bars start at whole minutes.
+
+        A longer spacing within a day needs a minute without a bar, and one between days takes two days.
+        """
+        spacings = self.bars - 1
+        longer = np.minimum((self.last - self.first) // _MINUTE - spacings, spacings)
+        return bool(spacings.sum() - longer.sum() > longer.sum() + len(self))
+
     def _days_within(self, within: TimeRange) -> tuple[int, int]:
         return int(self.last.searchsorted(within.start)), int(self.first.searchsorted(within.end))
 
@@ -203,22 +212,27 @@ class Outline:
             return Outline(days=Days.joined([days.chosen(kept), again]), spacings=spacings)
         return Outline(days=days if bool(kept.all()) else days.chosen(kept), spacings=spacings)
 
-    def most_common_spacing(self, read: ReadTimes) -> int:
+    def most_common_spacing(self, read: ReadTimes, *, on_minute: bool = False) -> int:
         """Return the most common number of seconds between two bars of a session; of equally common ones, the smallest.
 
-        It is 0 if there are none. `read` reads bars of the outline.
+        It is 0 if there are none. `read` reads bars of the outline. With `on_minute`, all bars start at whole minutes.
         """
         days = self.days
+        if on_minute and days.are_mostly_minutes():
+            return _MINUTE
         between = days.first[1:] - days.last[:-1]
         within_days = list(self._spacings.values())
         spacings = Spacings.joined([Spacings.of(between[between <= SESSION_GAP]), *within_days])
         uncounted = int((days.bars - 1).sum()) - sum(part.total for part in within_days)
-        if uncounted and not spacings.leads_by(uncounted):
-            spacings = Spacings.joined([spacings, *self._counted_now(read)])
+        counted_now = self._counted_now(read)
+        while uncounted and not spacings.leads_by(uncounted):
+            part = next(counted_now)
+            spacings = Spacings.joined([spacings, part])
+            uncounted -= part.total
         return spacings.most_common
 
     def _counted_now(self, read: ReadTimes) -> Iterator[Spacings]:
-        """Count the spacings that were not counted yet."""
+        """Count the spacings that were not counted yet, block by block."""
         if self.times is not None:
             yield Spacings.within(self.days, self.times)
             return
