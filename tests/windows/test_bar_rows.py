@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class ListedTimes:
 
     def __init__(self, index: pd.DatetimeIndex) -> None:
         self._index = index.as_unit("s")
+        self.facts = SimpleNamespace(on_minute=not (self._index.asi8 % 60).any())
         self.reads = 0
 
     def outline(self) -> Outline:
