@@ -72,6 +72,19 @@ def test_walking_forward_takes_few_and_growing_loads() -> None:
     assert max(lengths) <= LARGEST_READ_AHEAD + FIRST_READ_AHEAD
 
 
+@pytest.mark.parametrize("joins", [False, True])
+def test_nights_that_are_stepped_over_interrupt_no_growth(joins: bool) -> None:
+    """Requests are for the last hour and the last five hours, from open to close, of days with early and late bars."""
+    sliding, recorder = window(MemoryBudget(10**9), joins=joins)
+    days = range(330, SIZE - 960, 960)
+    for opening in days:
+        for row in range(opening, opening + 390, 10):
+            sliding.cover(max(0, row - 60), row)
+            sliding.cover(max(0, row - 300), row)
+    assert len(recorder.loads) < len(days) / 8
+    assert sum(stop - start for start, stop in recorder.loads) < 1.2 * SIZE + LARGEST_READ_AHEAD
+
+
 def test_a_jump_starts_over_with_a_small_stretch() -> None:
     sliding, recorder = window(MemoryBudget(10**9))
     for row in range(60, 20_000):
