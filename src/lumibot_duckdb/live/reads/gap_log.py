@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +21,7 @@ from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Answer:
     """A range that the broker was asked for (ns), and the frame that it returned, if any."""
 
@@ -28,7 +29,7 @@ class _Answer:
     stop: int
     frame: pd.DataFrame | None
 
-    @property
+    @cached_property
     def first(self) -> int | None:
         """The time of the first bar in the range; None if there was none. Most reads bring nothing new and skip it."""
         return _first_within(self.frame, self.start, self.stop)

@@ -123,13 +123,13 @@ class ReadRecording:
         )
         settled = end_of_closed_in_order(starts, key.timeframe, read.settled_at)
         end = starts.place(settled)
+        day = read.day if destination.adjusted else None
         with self._guard:  # so that bars are passed on in order, and once
-            if destination.adjusted:
-                passed.begin(read.day)
-            if not end or passed.has(starts[0], starts[end - 1], key.timeframe):
+            if end and passed.has(starts[0], starts[end - 1] + shortest_bar(key.timeframe), day):
                 return
             if series.adjusted and not read.was_answered(series):
                 return  # Lumibot compares what it has with the broker's prices only when it fetches some
+            passed.begin(day)
             proven = proven_ranges(starts, read.answered(series), key.timeframe, settled)
             new = _with_a_bar_each(passed.lacking(proven), starts)
             if not new:
@@ -209,21 +209,20 @@ class ObservedRead:
 
 
 class _Passed:
-    """The ranges of a series that were passed on."""
+    """The ranges of a series that were passed on; `day` is that of New York, where past prices may change."""
 
     def __init__(self) -> None:
         self.ranges: list[TimeRange] = []
         self._day: date | None = None
 
-    def begin(self, day: date) -> None:
-        """Forget what was passed on before this day of New York, for series whose past prices may change."""
+    def begin(self, day: date | None) -> None:
+        """Forget what was passed on before a day."""
         if day != self._day:
             self.ranges, self._day = [], day
 
-    def has(self, first: EpochSeconds, last: EpochSeconds, timeframe: str) -> bool:
-        """Return whether everything from the first to the last bar was passed on, as in most reads."""
-        end = last + shortest_bar(timeframe)
-        return any(piece.start <= first and end <= piece.end for piece in self.ranges)
+    def has(self, start: EpochSeconds, end: EpochSeconds, day: date | None) -> bool:
+        """Return whether all of a range was passed on, as before most reads."""
+        return day == self._day and any(piece.start <= start and end <= piece.end for piece in self.ranges)
 
     def lacking(self, proven: Sequence[TimeRange]) -> list[TimeRange]:
         """Return the parts of ranges that were not passed on."""
