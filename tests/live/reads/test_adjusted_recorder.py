@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import StoreBusyError
 
 KEY = SeriesKey(AssetKey("SPY"), "schwab", "minute", "split")
+COIN = SeriesKey(AssetKey("BTC", "crypto", "USDT", exchange="binance"), "ccxt", "minute")
 MONDAY = dt.datetime(2024, 3, 11, 20, tzinfo=dt.timezone.utc)
 
 
@@ -123,6 +125,42 @@ def test_a_busy_store_delays_bars_and_nothing_else(
     assert len(closes(storage)) == 4 + 10 - recorder.lost
     assert caplog.text.count("adjusted bars wait until the store can be read") == 1
     assert caplog.text.count("are lost") == 1
+
+
+def test_only_adjusted_bars_wait_for_a_busy_store(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adjusted_recorder, "_PAUSE", 0.01)
+    monkeypatch.setattr(adjusted_recorder, "_COLLECT", 0.0)
+    is_free = threading.Event()
+
+    def opening() -> DuckDBDataStorage:
+        if not is_free.is_set():
+            raise StoreBusyError("another process has it")
+        return storage
+
+    kept = KeptBars()
+    recorder = AdjustedRecorder(kept, opening)
+    for minute in (4, 5):
+        recorder.record_adjusted(live_bars(minute, [10.0 + minute]))
+        bars = live_bars(minute, [1.0])
+        recorder.record(replace(bars, key=COIN))
+    deadline = time.monotonic() + 30
+    while len(kept.kept) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert [each.key for each in kept.kept] == [COIN, COIN]
+    assert recorder.waiting == 2
+    is_free.set()
+    recorder.flush(30)
+    assert [(each.key, each.bars.index[0].minute) for each in kept.kept[2:]] == [(KEY, 4), (KEY, 5)]
+    recorder.close(30)
+
+
+def test_bars_after_a_change_are_compared_even_if_earlier_ones_still_wait(storage: DuckDBDataStorage) -> None:
+    recorder = AdjustedRecorder(KeptBars(storage), lambda: storage)
+    recorder.record_adjusted(live_bars(2, [12.0, 13.0, 14.0]))
+    recorder.recheck(KEY)
+    recorder.record_adjusted(live_bars(1, [5.5, 6.0, 6.5, 7.0, 7.5]))
+    recorder.close(30)
+    assert closes(storage) == [5.5, 6.0, 6.5, 7.0, 7.5]
 
 
 def test_a_recorder_that_is_closed_while_the_store_is_busy_counts_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,11 +54,15 @@ def test_the_end_of_the_interpreter_loses_nothing_and_forks_write_nothing_twice(
         path,
         """
         import multiprocessing, warnings
+        from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
         warnings.simplefilter("ignore")
+        open_store = lambda: DuckDBDataStorage(sys.argv[1])
+        reads = AdjustedRecorder(Recorder(open_store), open_store)
 
         def work():
             counts = recorder.counts
             recorder.record(live(0, 5, "CHILD"))
+            reads.record(live(0, 5, "READ"))
             print(counts.recorded, recorder.counts.recorded, flush=True)
 
         for _ in range(3):
@@ -74,7 +78,7 @@ def test_the_end_of_the_interpreter_loses_nothing_and_forks_write_nothing_twice(
         """,
     )
     assert printed.split() == ["0", "5", "0", "0", "20"]
-    assert_stored_once(path, "X", "CHILD")
+    assert_stored_once(path, "X", "CHILD", "READ")
 
 
 def test_sigterm_ends_a_program_after_its_bars_were_stored(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class AdjustedRecorder:
     def _begin(self) -> None:
         self._queue = BarQueue[_Waiting](_CAPACITY)
         self._thread: threading.Thread | None = None
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a handler of a signal may close the recorder while its thread is in here
         self._to_recheck: set[SeriesKey] = set()
         self._unflushed: set[SeriesKey] = set()
         self._failed = 0
