@@ -1,4 +1,4 @@
-"""A broker's server in a process of its own, so that a strategy waits for it as for a real one, and pays for no more.
+"""A broker's server in a separate process, so that a strategy waits for it as for a real one, and pays for no more.
 
 `python -m benchmarks.live.broker` prints its address, and ends when its input does.
 """

@@ -56,4 +56,4 @@ STATES: Mapping[str, Callable[[Path], AbstractContextManager[None]]] = {
     "held": _held,
     "full": _without_room,
 }
-"""Let a store be in a state, as long as they are entered."""
+"""Contexts, by the state in which each puts a store."""

@@ -20,7 +20,7 @@ _LEAST_WEIGHT = 32
 
 
 class BarsOfSeries(Protocol):
-    """What can wait in a queue: how many bars of which series, in which range of time."""
+    """Bars that can wait in a queue."""
 
     @property
     def key(self) -> SeriesKey:
