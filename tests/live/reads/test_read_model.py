@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lumibot.tools.shared_bar_cache import BarSeries
 
@@ -202,7 +202,18 @@ class Recorded:
         self.items.append("recheck")
 
 
+def whole(now: int, start: int, stop: int, *bars: int) -> Read:
+    """Return a read of which everything was fetched."""
+    return Read(now, start, stop, list(bars), [Fetch(start, stop, list(bars))], False)
+
+
+MINUTES, DAYS = GRIDS
+
+
 @examples(200)
+@example([whole(now, 0, 9, 0, 2, 4) for now in (150, 160, 210)], "schwab", MINUTES, "ns")  # the last is of the next day
+@example([whole(300, *read) for read in ((0, 9, 2, 4), (20, 29, 22), (0, 9, 2, 4))], "ccxt", MINUTES, "ns")
+@example([whole(now, 0, 49, 10) for now in (59, 61)], "ccxt", DAYS, "ns")  # a day that may have 25 hours
 @given(
     reads=some_reads(),
     provider=st.sampled_from(sorted(SERIES)),
@@ -254,8 +265,8 @@ def _check_values(item: ReadBars, frame: pd.DataFrame, columns: Sequence[str] | 
 @pytest.mark.parametrize("provider", ["alpaca", "ccxt"])
 @pytest.mark.parametrize("change", [{"low": 99.0}, {"high": 1.0}, {"close": np.nan}, {"volume": -1.0}, {"open": 0.0}])
 def test_implausible_bars_are_refused_where_lumibot_refuses_them(change: dict[str, float], provider: str) -> None:
-    frame = frame_of([0, 2, 4], GRIDS[0]).assign(**change)
-    destination, moment = destination_of(series_of(provider, "1minute")), GRIDS[0].first
+    frame = frame_of([0, 2, 4], MINUTES).assign(**change)
+    destination, moment = destination_of(series_of(provider, "1minute")), MINUTES.first
     item = copied(frame, BarStarts.of(frame.index), slice(0, 3), destination, (TimeRange(0, 1),), moment)
     if provider == "alpaca":
         with pytest.raises(NotRecordedError, match="not plausible"):
