@@ -21,7 +21,6 @@ from benchmarks import (
     indicator_layers,
     indicators,
     ingest,
-    live,
     machine,
     memory,
     migration,
@@ -42,6 +41,7 @@ from benchmarks.bars import Workplace
 from benchmarks.ccxt import disk as ccxt_disk
 from benchmarks.ccxt import memory as ccxt_memory
 from benchmarks.ccxt import requests as ccxt_requests
+from benchmarks.live import iterations
 from benchmarks.measure import Row
 from benchmarks.polygon import backtest as polygon_backtest
 from benchmarks.polygon import disk as polygon_disk
@@ -81,7 +81,7 @@ BENCHMARKS: dict[str, Callable[[Workplace], list[Row]]] = {
     "verify": verification.hundred_symbols,
     "random_order": clustering.random_order,
     "publishing": publishing.store_on_s3,
-    "live": live.iterations,
+    "live": iterations.live_strategy,
     "lease": processes.lease,
     "soak": processes.soak,
     "migration": migration.polygon_files,

@@ -14,6 +14,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.live.bar_starts import BarStarts
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
 from lumibot_duckdb.storage.bars.coverage import end_of_closed_bars
@@ -57,6 +58,18 @@ def end_of_closed(starts: Int64Array, timeframe: str, now: datetime, margin: tim
     length = bar_seconds(timeframe) + _CLOCK_CHANGE * (is_of_days(timeframe) & (starts % SECONDS_PER_DAY != 0))
     unfinished = starts[starts + length > epoch_seconds(now - margin)]
     return int(unfinished.min(initial=closed_before(timeframe, now, margin)))
+
+
+def end_of_closed_in_order(starts: BarStarts, timeframe: str, now: EpochSeconds) -> EpochSeconds:
+    """Return what `end_of_closed` does for increasing starts, of which it reads the last few only."""
+    length = bar_seconds(timeframe)
+    longest = length + _CLOCK_CHANGE if is_of_days(timeframe) else length
+    usual = end_of_closed_bars(timeframe, now)
+    for place in range(starts.place(now - longest + 1), len(starts)):
+        start = starts[place]
+        if start + (longest if start % SECONDS_PER_DAY else length) > now:
+            return min(start, usual)
+    return usual
 
 
 def only_closed(live_bars: LiveBars, now: datetime) -> LiveBars:

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import StoreBusyError
 
 KEY = SeriesKey(AssetKey("SPY"), "schwab", "minute", "split")
+COIN = SeriesKey(AssetKey("BTC", "crypto", "USDT", exchange="binance"), "ccxt", "minute")
 MONDAY = dt.datetime(2024, 3, 11, 20, tzinfo=dt.timezone.utc)
 
 
@@ -104,7 +106,7 @@ def test_a_busy_store_delays_bars_and_nothing_else(
     storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(adjusted_recorder, "_PAUSE", 0.01)
-    monkeypatch.setattr(adjusted_recorder, "_CAPACITY", 2)
+    monkeypatch.setattr(adjusted_recorder, "_CAPACITY", 64)  # of two items
     is_free = threading.Event()
 
     def opening() -> DuckDBDataStorage:
@@ -117,12 +119,48 @@ def test_a_busy_store_delays_bars_and_nothing_else(
     for minute in range(4, 14):
         recorder.record_adjusted(live_bars(minute, [float(10 + minute)]))
     assert time.perf_counter() - before < 5  # `record` does not wait for the store
-    assert recorder.lost in (7, 8)  # two wait, and the thread has one
+    assert recorder.lost == 8
     is_free.set()
     recorder.close(30)
     assert len(closes(storage)) == 4 + 10 - recorder.lost
     assert caplog.text.count("adjusted bars wait until the store can be read") == 1
     assert caplog.text.count("are lost") == 1
+
+
+def test_only_adjusted_bars_wait_for_a_busy_store(storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adjusted_recorder, "_PAUSE", 0.01)
+    monkeypatch.setattr(adjusted_recorder, "_COLLECT", 0.0)
+    is_free = threading.Event()
+
+    def opening() -> DuckDBDataStorage:
+        if not is_free.is_set():
+            raise StoreBusyError("another process has it")
+        return storage
+
+    kept = KeptBars()
+    recorder = AdjustedRecorder(kept, opening)
+    for minute in (4, 5):
+        recorder.record_adjusted(live_bars(minute, [10.0 + minute]))
+        bars = live_bars(minute, [1.0])
+        recorder.record(replace(bars, key=COIN))
+    deadline = time.monotonic() + 30
+    while len(kept.kept) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert [each.key for each in kept.kept] == [COIN, COIN]
+    assert recorder.waiting == 2
+    is_free.set()
+    recorder.flush(30)
+    assert [(each.key, each.bars.index[0].minute) for each in kept.kept[2:]] == [(KEY, 4), (KEY, 5)]
+    recorder.close(30)
+
+
+def test_bars_after_a_change_are_compared_even_if_earlier_ones_still_wait(storage: DuckDBDataStorage) -> None:
+    recorder = AdjustedRecorder(KeptBars(storage), lambda: storage)
+    recorder.record_adjusted(live_bars(2, [12.0, 13.0, 14.0]))
+    recorder.recheck(KEY)
+    recorder.record_adjusted(live_bars(1, [5.5, 6.0, 6.5, 7.0, 7.5]))
+    recorder.close(30)
+    assert closes(storage) == [5.5, 6.0, 6.5, 7.0, 7.5]
 
 
 def test_a_recorder_that_is_closed_while_the_store_is_busy_counts_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,14 +200,13 @@ def test_a_forked_process_begins_without_the_bars_of_its_parent(storage: DuckDBD
 
 
 def test_long_histories_are_passed_on_in_parts_as_the_recorder_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adjusted_recorder, "_LONG", 10)
     monkeypatch.setattr(adjusted_recorder, "_PART", 4)
     kept = KeptBars()
     recorder = AdjustedRecorder(kept, DuckDBDataStorage)
     whole = live_bars(0, [float(minute) for minute in range(10)])
     first, last = whole.covered[0].start, whole.covered[0].end
     pieces = (TimeRange(first - 60, first + 120), TimeRange(first + 180, last + 600))
-    recorder.record(LiveBars(KEY, whole.bars.drop(whole.bars.index[2]), pieces, MONDAY))
+    recorder.record(LiveBars(KEY, whole.bars.iloc[[0, 1, 3]], pieces, MONDAY))
     later = TimeRange(first + 3_600, last + 3_600)
     twice = pd.concat([whole.bars, whole.bars.shift(freq="1h")])
     recorder.record(LiveBars(KEY, twice, (*whole.covered, later), MONDAY))

@@ -269,7 +269,7 @@ def test_errors_of_recording_do_not_reach_a_strategy(
     def broken(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("no way")
 
-    names = ("proven_ranges", "destination_of", "end_of_closed", "is_called_by_backtest", "settle_margin", "GapLog")
+    names = ("proven_ranges", "destination_of", "copied", "is_called_by_backtest", "settle_margin", "GapLog")
     for name in names:
         with live(tmp_path / name, server, read_filter=Passing()) as trading, monkeypatch.context() as patched:
             patched.setattr(read_recording, name, broken)

@@ -24,6 +24,7 @@ from hypothesis_settings import examples
 from live.reads.moments import SetClock, set_clock
 from lumibot_duckdb.live.closed import settle_margin
 from lumibot_duckdb.live.live_bars import LiveBars
+from lumibot_duckdb.live.reads.read_bars import ReadBars
 from lumibot_duckdb.live.reads.read_recording import ReadRecording
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import wrap_shared_reads
 from lumibot_duckdb.storage.bars.coverage import merged
@@ -68,10 +69,8 @@ class Taken:
     kept: list[LiveBars] = field(default_factory=list)
     rechecked: int = 0
 
-    def record(self, live_bars: LiveBars) -> None:
-        self.kept.append(live_bars)
-
-    record_adjusted = record
+    def record_read(self, read_bars: ReadBars) -> None:
+        self.kept.append(read_bars.live_bars())
 
     def recheck(self, key: Any) -> None:
         self.rechecked += 1

@@ -48,13 +48,16 @@ def assert_stored_once(path: Path, *symbols: str) -> None:
 
 
 def test_the_end_of_the_interpreter_loses_nothing_and_forks_write_nothing_twice(tmp_path: Path) -> None:
-    """The first child uses its recorder and ends as a worker does, the second ends as a script does, unused."""
+    """Two children use their recorders and end as workers do, the third ends as a script does, unused."""
     path = tmp_path / "s.duckdb"
     printed = run(
         path,
         """
         import multiprocessing, warnings
+        from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
         warnings.simplefilter("ignore")
+        open_store = lambda: DuckDBDataStorage(sys.argv[1])
+        reads = AdjustedRecorder(Recorder(open_store), open_store)
 
         def work():
             counts = recorder.counts
@@ -63,18 +66,22 @@ def test_the_end_of_the_interpreter_loses_nothing_and_forks_write_nothing_twice(
 
         for _ in range(3):
             recorder.record(live(0, 5))
-        worker = multiprocessing.get_context("fork").Process(target=work)
-        worker.start()
-        worker.join()
-        print(worker.exitcode, flush=True)
+        def read():
+            reads.record(live(0, 5, "READ"))
+
+        for each in (work, read):
+            worker = multiprocessing.get_context("fork").Process(target=each)
+            worker.start()
+            worker.join()
+            print(worker.exitcode, flush=True)
         pid = os.fork()
         if pid == 0:
             sys.exit(0)
         print(os.waitpid(pid, 0)[1], recorder.counts.waiting)
         """,
     )
-    assert printed.split() == ["0", "5", "0", "0", "20"]
-    assert_stored_once(path, "X", "CHILD")
+    assert printed.split() == ["0", "5", "0", "0", "0", "20"]
+    assert_stored_once(path, "X", "CHILD", "READ")
 
 
 def test_sigterm_ends_a_program_after_its_bars_were_stored(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ from lumibot_duckdb.live.reads.live_read import FetchOne, ReadFilter
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import Fetch, Frames
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common, missing
+from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 from lumibot_duckdb.storage.times import NANOSECONDS_PER_SECOND
 
 logger = logging.getLogger(__name__)
@@ -21,11 +23,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Answer:
-    """A range that the broker was asked for (ns), and the first bar that it returned; None if there was none."""
+    """A range that the broker was asked for (ns), and the frame that it returned, if any."""
 
     start: int
     stop: int
-    first: int | None
+    frame: pd.DataFrame | None
+
+    @cached_property
+    def first(self) -> int | None:
+        """The time of the first bar in the range; None if there was none. Most reads bring nothing new and skip it."""
+        return _first_within(self.frame, self.start, self.stop)
 
 
 class GapLog:
@@ -57,7 +64,10 @@ class GapLog:
 
     def was_repeated(self, series: Any) -> bool:
         """Return whether Lumibot found that past prices have changed, and fetched everything once more."""
-        ranges = sorted((each.start, each.stop) for each in self._answers.get(series, ()))
+        answers = self._answers.get(series, ())
+        if len(answers) < 2:
+            return False
+        ranges = sorted((each.start, each.stop) for each in answers)
         return any(start < stop for (_, stop), (start, _) in pairwise(ranges))  # which they do not do otherwise
 
     def was_answered(self, series: Any) -> bool:
@@ -76,19 +86,17 @@ class GapLog:
             from_first_bar: the broker may leave out the beginning of a range.
         """
         whole = _whole_seconds(start.value, end.value + 1)
-        answers = self._answers.get(series, ())
-        asked = [_whole_seconds(each.start, each.stop) for each in answers]
-        proven = [
-            _whole_seconds(max(each.start, each.first) if from_first_bar else each.start, each.stop)
-            for each in answers
-            if each.first is not None
-        ]
+        asked, proven = [], []
+        for each in self._answers.get(series, ()):
+            asked.append(_whole_seconds(each.start, each.stop))
+            if (first := each.first) is not None:
+                proven.append(_whole_seconds(max(each.start, first), each.stop) if from_first_bar else asked[-1])
         return common([*missing(whole, asked), *proven], [whole])
 
     def _note(self, members: Sequence[Any], start: pd.Timestamp, stop: pd.Timestamp, answer: Frames) -> None:
+        first, end = start.value, stop.value
         for series in members:
-            first = _first_within(answer.get(series), start.value, stop.value)
-            self._answers.setdefault(series, []).append(_Answer(start.value, stop.value, first))
+            self._answers.setdefault(series, []).append(_Answer(first, end, answer.get(series)))
 
     def _filtered(
         self, read_filter: ReadFilter, members: Sequence[Any], start: pd.Timestamp, stop: pd.Timestamp
@@ -161,6 +169,12 @@ def _first_within(frame: pd.DataFrame | None, start: int, stop: int) -> int | No
     """Return the time (ns) of the first bar of a frame in a range; None if there is none."""
     if frame is None or not len(frame):
         return None
-    times = pd.DatetimeIndex(pd.to_datetime(frame.index, utc=True)).as_unit("ns").asi8
+    index = frame.index
+    if not isinstance(index, pd.DatetimeIndex):
+        index = pd.DatetimeIndex(pd.to_datetime(index, utc=True))
+    per_tick = NANOSECONDS_PER_SECOND // TICKS_PER_SECOND[index.unit]
+    times = index.asi8
+    if per_tick > 1:
+        times = times * per_tick
     inside = times[(times >= start) & (times < stop)]
     return int(inside.min()) if len(inside) else None

@@ -5,28 +5,32 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lumibot_duckdb import clock
-from lumibot_duckdb.live.closed import end_of_closed, settle_margin
+from lumibot_duckdb.live.bar_starts import BarStarts
+from lumibot_duckdb.live.closed import end_of_closed_in_order, settle_margin
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads.adjusted_recorder import AdjustedRecorder
 from lumibot_duckdb.live.reads.gap_log import GapLog
 from lumibot_duckdb.live.reads.live_read import ReadFilter
-from lumibot_duckdb.live.reads.proven_ranges import proven_ranges
+from lumibot_duckdb.live.reads.proven_ranges import proven_ranges, shortest_bar
+from lumibot_duckdb.live.reads.read_bars import copied
 from lumibot_duckdb.live.reads.series_keys import Destination, NotRecordedError, destination_of
 from lumibot_duckdb.lumibot_contract.live_reads_hooks import (
     Fetch,
     Frames,
     is_called_by_backtest,
-    is_usable,
 )
-from lumibot_duckdb.storage.api import SeriesKey, TimeRange
-from lumibot_duckdb.storage.bars.coverage import in_ranges, merged, missing
-from lumibot_duckdb.storage.times import NEW_YORK, Int64Array
+from lumibot_duckdb.storage.api import EpochSeconds, SeriesKey, TimeRange
+from lumibot_duckdb.storage.bars.coverage import merged, missing
+from lumibot_duckdb.storage.times import NEW_YORK, epoch_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ class ReadRecording:
         self._recorder = recorder
         self._begun = begun
         self._filter = read_filter
-        self._destinations: dict[Any, Destination] = {}
+        self._followed: dict[Any, _Followed] = {}
         self._passed: dict[SeriesKey, _Passed] = {}
         self._guard = threading.Lock()
         self._logged: set[str] = set()
@@ -68,7 +72,7 @@ class ReadRecording:
             begun, self._begun = self._begun, None
             if begun is not None:
                 begun()
-            return ObservedRead(self, series, (start, end), fetch, options)
+            return ObservedRead(self, (start, end), fetch, options)
         except Exception as error:
             self.log_once("a live read was not observed", error)
             return None
@@ -76,21 +80,24 @@ class ReadRecording:
     def key_of(self, series: Any) -> SeriesKey | None:
         """Return the series of the store for one of Lumibot's; None if its bars are not recorded. Never raises."""
         try:
-            destination = self.destination(series)
+            followed = self._followed_series(series)
         except Exception as error:
             self.log_once("the series of a live read was not recognised", error)
             return None
-        return None if destination is None else destination.key
+        return None if followed is None else followed.destination.key
 
-    def destination(self, series: Any) -> Destination | None:
+    def _followed_series(self, series: Any) -> _Followed | None:
         """Return where the bars of one of Lumibot's series belong; None, which is logged once, if nowhere."""
-        found = self._destinations.get(series)
+        found = self._followed.get(series)
         if found is None:
             try:
-                found = self._destinations[series] = destination_of(series)
+                destination = destination_of(series)
             except NotRecordedError as error:
                 name = f"{series.timestep} bars of {series.symbol} from {series.provider}"
                 self.log_once(f"{name} are not recorded", error)
+                return None
+            passed = self._passed.setdefault(destination.key, _Passed())
+            found = self._followed[series] = _Followed(destination, passed)
         return found
 
     @property
@@ -98,36 +105,37 @@ class ReadRecording:
         """What may answer reads from the store."""
         return self._filter
 
-    def take(self, series: Any, frame: pd.DataFrame, answered: Sequence[TimeRange], asked_at: datetime) -> None:
+    def take(self, series: Any, frame: pd.DataFrame, read: ObservedRead) -> None:
         """Pass on the settled bars of a frame that have not been passed on.
 
         Parameters:
             series: Lumibot's series.
             frame: its bars, sorted, by start (UTC). It is not changed, and not kept.
-            answered: ranges whose bars are all in the frame.
-            asked_at: when the source was asked.
+            read: the read that returned it.
         """
-        destination = self.destination(series)
-        if destination is None or frame.empty:
+        followed = self._followed_series(series)
+        if followed is None or not len(frame):
             return
+        destination, passed = followed.destination, followed.passed
         key = destination.key
-        starts = pd.DatetimeIndex(frame.index).as_unit("s").asi8
-        settled = end_of_closed(starts, key.timeframe, asked_at, settle_margin())
-        proven = proven_ranges(starts, answered, key.timeframe, settled)
-        day = asked_at.astimezone(NEW_YORK).date() if destination.adjusted else None
+        starts = BarStarts.of(
+            frame.index if isinstance(frame.index, pd.DatetimeIndex) else pd.DatetimeIndex(frame.index)
+        )
+        settled = end_of_closed_in_order(starts, key.timeframe, read.settled_at)
+        end = starts.place(settled)
+        day = read.day if destination.adjusted else None
         with self._guard:  # so that bars are passed on in order, and once
-            passed = self._passed.get(key)
-            if passed is None or passed.day != day:
-                passed = self._passed[key] = _Passed(day)
+            if end and passed.has(starts[0], starts[end - 1] + shortest_bar(key.timeframe), day):
+                return
+            if series.adjusted and not read.was_answered(series):
+                return  # Lumibot compares what it has with the broker's prices only when it fetches some
+            passed.begin(day)
+            proven = proven_ranges(starts, read.answered(series), key.timeframe, settled)
             new = _with_a_bar_each(passed.lacking(proven), starts)
             if not new:
                 return
-            bars = frame[in_ranges(starts, new)]
-            if not is_usable(bars, strict=destination.strict):
-                self.log_once(f"bars of {key.label()} are not recorded", NotRecordedError("they are not plausible"))
-                return
-            live_bars = LiveBars(key, _as_stored(bars, destination), tuple(new), asked_at, dict(destination.metadata))
-            self.pass_on(live_bars, adjusted=destination.adjusted)
+            rows = _rows_in(new, starts)
+            self._recorder.record_read(copied(frame, starts, rows, destination, tuple(new), read.asked_at))
             passed.ranges = merged([*passed.ranges, *new])
 
     def pass_on(self, live_bars: LiveBars | None, *, adjusted: bool) -> None:
@@ -140,7 +148,7 @@ class ReadRecording:
         key = self.key_of(series)
         if key is not None:
             with self._guard:
-                self._passed.pop(key, None)
+                self._passed[key].ranges = []
             self._recorder.recheck(key)
 
     def log_once(self, what: str, error: Exception) -> None:
@@ -158,18 +166,23 @@ class ObservedRead:
     def __init__(
         self,
         recording: ReadRecording,
-        series: Sequence[Any],
         span: tuple[Any, Any],
         fetch: Fetch,
         options: Mapping[str, Any],
     ) -> None:
         self._recording = recording
-        self._series = list(dict.fromkeys(series))
-        self._start, self._end = (_utc(moment) for moment in span)
+        self._span = span
         self._from_first_bar = bool(options.get("coverage_from_rows"))
         now, providers = clock.utc_now(), options.get("now")
-        self._asked_at = now if providers is None else min(now, _utc(providers).to_pydatetime())
+        self.asked_at = now if providers is None else min(now, _utc(providers).to_pydatetime())
+        self.settled_at = epoch_seconds(self.asked_at - settle_margin())
+        """Bars that had closed by then are settled (s)."""
         self._log = GapLog(fetch, recording.filter, recording.key_of)
+
+    @cached_property
+    def day(self) -> date:
+        """The day in New York."""
+        return self.asked_at.astimezone(NEW_YORK).date()
 
     def fetch(self, members: Sequence[Any], start: pd.Timestamp, stop: pd.Timestamp) -> Frames | None:
         """Ask the broker, or the store."""
@@ -177,52 +190,71 @@ class ObservedRead:
 
     def returned(self, frames: Mapping[Any, pd.DataFrame]) -> None:
         """Pass the bars on."""
-        for series in self._series:
+        for series, frame in frames.items() if isinstance(frames, Mapping) else ():
             try:
-                self._take(series, frames[series])
+                if self._log.was_repeated(series) and (self.was_answered(series) or not series.adjusted):
+                    self._recording.forget(series)
+                self._recording.take(series, frame, self)
             except Exception as error:
                 self._recording.log_once("bars of a live read were not recorded", error)
 
-    def _take(self, series: Any, frame: pd.DataFrame) -> None:
-        if series.adjusted and not self._log.was_answered(series):
-            return  # Lumibot compares what it has with the broker's prices only when it fetches some
-        if self._log.was_repeated(series):
-            self._recording.forget(series)
-        answered = self._log.answered(series, self._start, self._end, from_first_bar=self._from_first_bar)
-        self._recording.take(series, frame, answered, self._asked_at)
+    def was_answered(self, series: Any) -> bool:
+        """Return whether the broker returned bars of a series."""
+        return self._log.was_answered(series)
+
+    def answered(self, series: Any) -> list[TimeRange]:
+        """Return the ranges whose bars are all in the frame of a series."""
+        start, end = (_utc(moment) for moment in self._span)
+        return self._log.answered(series, start, end, from_first_bar=self._from_first_bar)
 
 
 class _Passed:
-    """The ranges of a series that were passed on; `day` is that of New York, where prices may change."""
+    """The ranges of a series that were passed on; `day` is that of New York, where past prices may change."""
 
-    def __init__(self, day: date | None) -> None:
-        self.day = day
+    def __init__(self) -> None:
         self.ranges: list[TimeRange] = []
+        self._day: date | None = None
+
+    def begin(self, day: date | None) -> None:
+        """Forget what was passed on before a day."""
+        if day != self._day:
+            self.ranges, self._day = [], day
+
+    def has(self, start: EpochSeconds, end: EpochSeconds, day: date | None) -> bool:
+        """Return whether all of a range was passed on, as before most reads."""
+        return day == self._day and any(piece.start <= start and end <= piece.end for piece in self.ranges)
 
     def lacking(self, proven: Sequence[TimeRange]) -> list[TimeRange]:
         """Return the parts of ranges that were not passed on."""
         return [part for piece in proven for part in missing(piece, self.ranges)]
 
 
-def _with_a_bar_each(ranges: Sequence[TimeRange], starts: Int64Array) -> list[TimeRange]:
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """Where the bars of one of Lumibot's series belong, and which of them were passed on."""
+
+    destination: Destination
+    passed: _Passed
+
+
+def _with_a_bar_each(ranges: Sequence[TimeRange], starts: BarStarts) -> list[TimeRange]:
     """Return ranges extended back by a bar where they have none, because coverage is stored along with bars."""
     found = []
     for piece in ranges:
-        first, stop = starts.searchsorted((piece.start, piece.end))
-        found.append(piece if first < stop or first == 0 else TimeRange(int(starts[first - 1]), piece.end))
+        first, stop = starts.place(piece.start), starts.place(piece.end)
+        found.append(piece if first < stop or first == 0 else TimeRange(starts[first - 1], piece.end))
     return merged(found)
 
 
-def _as_stored(bars: pd.DataFrame, destination: Destination) -> pd.DataFrame:
-    """Return a copy of bars in the form in which the backtests' source of the provider stores them."""
-    kept: pd.DataFrame
-    if destination.columns is None:
-        kept = bars.select_dtypes("number").copy()
-    else:
-        kept = bars[[name for name in destination.columns if name in bars]].astype("float64")
-    kept.index = pd.DatetimeIndex(bars.index).tz_convert("UTC").as_unit("ns").rename("datetime")
-    kept.attrs = {}
-    return kept
+def _rows_in(ranges: Sequence[TimeRange], starts: BarStarts) -> Any:
+    """Return which bars start within ranges: a slice where that is possible, since it is copied faster."""
+    slices = [slice(starts.place(piece.start), starts.place(piece.end)) for piece in ranges]
+    if len(slices) == 1:
+        return slices[0]
+    rows = np.zeros(len(starts), bool)
+    for each in slices:
+        rows[each] = True
+    return rows
 
 
 def _utc(moment: Any) -> pd.Timestamp:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lumibot_duckdb import clock
+from lumibot_duckdb.live.bar_starts import BarStarts
 from lumibot_duckdb.live.closed import end_of_closed
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.reads.proven_ranges import proven_ranges
@@ -63,7 +64,7 @@ def live_bars_of(symbol: str, interval: str, frame: pd.DataFrame, asked_at: date
     if len(starts) > 1 and bool((starts[1:] <= starts[:-1]).any()):
         raise NotRecordedError("they have lost their times of day")  # as Lumibot stamps intraday bars of some markets
     settled = end_of_closed(starts, timeframe, asked_at, _MARGIN)
-    proven = proven_ranges(starts, [TimeRange(int(starts[0]), int(starts[-1]) + 1)], timeframe, settled)
+    proven = proven_ranges(BarStarts(starts, "s"), [TimeRange(int(starts[0]), int(starts[-1]) + 1)], timeframe, settled)
     if not proven:
         return None
     bars = frame[starts < settled].rename(columns=COLUMNS).select_dtypes("number").copy()

@@ -1,12 +1,13 @@
-"""The queue between the strategy and the thread that writes: bounded, and never waited for."""
+"""The queue between the strategy and a thread that works for it: bounded, and never waited for."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, Protocol, TypeVar
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.live_bars import LiveBars
@@ -16,6 +17,25 @@ from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 _LOOK_SECONDS = 0.1
 _LEAST_WEIGHT = 32
 """As many bars as take the memory of an empty frame with its description."""
+
+
+class BarsOfSeries(Protocol):
+    """Bars that can wait in a queue."""
+
+    @property
+    def key(self) -> SeriesKey:
+        """The series."""
+
+    @property
+    def bars(self) -> int:
+        """How many bars there are."""
+
+    @property
+    def within(self) -> TimeRange | None:
+        """From the first to the last time that they cover."""
+
+
+Item = TypeVar("Item", bound=BarsOfSeries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +59,9 @@ class QueuedBars:
         """The series."""
         return self.live_bars.key
 
-    @property
-    def weight(self) -> int:
-        """How much room they take in the queue, in bars."""
-        return max(_LEAST_WEIGHT, self.bars)
 
-
-class BarQueue:
-    """Bars that wait to be written, with those that are being written: `capacity` bars at most.
+class BarQueue(Generic[Item]):
+    """Bars that wait for a thread, with those that it is working on: `capacity` bars at most; an item counts as 32.
 
     `lock` guards it, and is held for microseconds only. It may be entered again by the same thread, since a handler of
     a signal may close the recorder while its thread is in here.
@@ -57,47 +72,52 @@ class BarQueue:
         self.recorded = self.waiting = self.dropped = 0  # bars
         self.closed = False
         self._capacity = capacity
-        self._items: list[QueuedBars] = []
+        self._items: list[Item] = []
         self._weight = 0
         self._put = self._done = 0  # items so far
         self._hurry_to = 0  # the item up to which someone waits
         self._newly_dropped = Losses()
 
-    def put(self, live_bars: LiveBars) -> None:
-        """Add bars, or drop them if there is no room. A single item has room if nothing else waits."""
-        item = QueuedBars.now(live_bars)
+    def put(self, item: Item) -> bool:
+        """Add bars, or drop them and return False without room. A single item has room if nothing else waits."""
+        bars, weight = item.bars, _weight(item)
         with self.lock:
-            self.recorded += item.bars
-            if self.closed or (self._weight and self._weight + item.weight > self._capacity):
-                self.dropped += item.bars
-                self._newly_dropped.add(item.key, item.bars, item.within)
-                return
+            self.recorded += bars
+            if self.closed or (self._weight and self._weight + weight > self._capacity):
+                self.dropped += bars
+                self._newly_dropped.add(item.key, bars, item.within)
+                return False
             self._items.append(item)
             self._put += 1
-            self.waiting += item.bars
-            self._weight += item.weight
+            self.waiting += bars
+            self._weight += weight
             if len(self._items) == 1 or self._is_half_full():
                 self.lock.notify_all()
+            return True
 
-    def take(self, pause_seconds: float) -> list[QueuedBars] | None:
-        """Wait for bars, and then for more of them for a while; return all. None: closed, and nothing is left."""
+    def take(self, pause_seconds: float, patience: float | None = None) -> list[Item] | None:
+        """Wait for bars, and then for more of them for a while; return all. None: closed, and nothing is left.
+
+        If no bars come for `patience` seconds, there are none to return.
+        """
         with self.lock:
             while not self._items:
                 if self.closed:
                     return None
-                self.lock.wait()
+                if not self.lock.wait(patience):
+                    return []
             deadline = time.monotonic() + pause_seconds
             while not self._is_urgent() and (left := deadline - time.monotonic()) > 0:
                 self.lock.wait(left)
             taken, self._items = self._items, []
             return taken
 
-    def done(self, batch: list[QueuedBars]) -> None:
+    def done(self, batch: Sequence[Item]) -> None:
         """Note that bars that were taken are not waiting any more."""
         with self.lock:
             self._done += len(batch)
             self.waiting -= sum(item.bars for item in batch)
-            self._weight -= sum(item.weight for item in batch)
+            self._weight -= sum(map(_weight, batch))
             self.lock.notify_all()
 
     def take_dropped(self) -> Losses:
@@ -139,3 +159,8 @@ class BarQueue:
 
     def _is_half_full(self) -> bool:
         return self._weight * 2 >= self._capacity
+
+
+def _weight(item: BarsOfSeries) -> int:
+    """Return how much room an item takes in the queue, in bars."""
+    return max(_LEAST_WEIGHT, item.bars)

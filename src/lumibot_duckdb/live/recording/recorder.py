@@ -110,7 +110,7 @@ class Recorder:
 
     def start_over(self) -> None:
         """Be as at first, which is also for a forked child: it has no such thread, and the bars are the parent's."""
-        self._queue = BarQueue(self._capacity)
+        self._queue = BarQueue[QueuedBars](self._capacity)
         self._writer = BatchWriter(self._storage_factory)
         self._log = FailureLog()
         self._counts = dict.fromkeys(State, 0)
@@ -128,7 +128,7 @@ class Recorder:
         separate writes.
         """
         try:
-            self._queue.put(live_bars)
+            self._queue.put(QueuedBars.now(live_bars))
             self._ensure_thread()
         except Exception as error:
             self._complain("live bars are lost: %.200r cannot be recorded", live_bars, cause=error)

@@ -22,6 +22,7 @@ from lumibot_duckdb.live.session.events import (
     ValueEvent,
 )
 from lumibot_duckdb.lumibot_contract.live_session_hooks import frame_of
+from lumibot_duckdb.lumibot_contract.pandas_blocks import column_values
 from lumibot_duckdb.storage.times import epoch_nanoseconds
 
 HISTORY, LAST_PRICE = "history", "last_price"
@@ -148,12 +149,12 @@ def _seen(bars: Any) -> SeenFrame:
     frame = frame_of(bars)
     index = frame.index if isinstance(frame.index, pd.DatetimeIndex) else pd.DatetimeIndex(frame.index)
     values = np.full((len(frame), len(PRICES)), math.nan)
+    columns = {name: place for place, name in enumerate(frame.columns)}
     for place, name in enumerate(PRICES):
-        if name in frame:
-            column = frame[name]
-            numbers = column.to_numpy()
-            if numbers.dtype.kind not in "fiu":  # converting takes several times as long as copying
-                numbers = column.to_numpy(float, na_value=math.nan)
+        if name in columns:
+            numbers = column_values(frame, columns[name])
+            if numbers.dtype.kind not in "fiu" or not isinstance(numbers, np.ndarray):
+                numbers = frame[name].to_numpy(float, na_value=math.nan)  # takes several times as long as copying
             values[:, place] = numbers
     return _in_order(_times_of(index), values)
 
