@@ -1,7 +1,7 @@
 """A loopback Alpaca at which one account trades: market data as of a simulated clock, and the trading API.
 
 Bars come as they are then: none of the future, the running one with what has been traded so far, and some of those that
-closed in the last minutes with the values that are corrected soon. Market orders are filled at once at the last price.
+closed in the last minutes with the values that are corrected soon. Market orders are accepted, and filled right afterwards at the last price.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ class AlpacaBroker(AlpacaServer):
             **times,
         }
         self.orders.append(order)
-        return order
+        return {**order, "status": "pending_new", "filled_qty": "0", "filled_avg_price": None, "filled_at": None}
 
 
 def _final_at(symbol: str, start: int, now: float) -> float:

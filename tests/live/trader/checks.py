@@ -99,7 +99,7 @@ def command(director: Director, *arguments: str, **variables: str) -> subprocess
     page = director.page
     page.limit = page.now + 86_400
     try:
-        return subprocess.run(director.command(*arguments), env=director.environment, text=True, capture_output=True, cwd=director.folder, timeout=600)
+        return subprocess.run(director.command(*arguments), env={**director.environment, **variables}, text=True, capture_output=True, cwd=director.folder, timeout=600)
     finally:
         page.limit = page.now
 
