@@ -1,7 +1,8 @@
 """A loopback Alpaca at which one account trades: market data as of a simulated clock, and the trading API.
 
 Bars come as they are then: none of the future, the running one with what has been traded so far, and some of those that
-closed in the last minutes with the values that are corrected soon. Market orders are accepted, and filled right afterwards at the last price.
+closed in the last minutes with the values that are corrected soon. Market orders are accepted, and filled right
+afterwards at the last price.
 """
 
 from __future__ import annotations
@@ -114,11 +115,19 @@ class AlpacaBroker(AlpacaServer):
         for place in range(len(seconds) - 1, -1, -1):
             if seconds[place] < now - _RECENT:
                 break
-            if now < _final_at(symbol, seconds[place], now):
+            if now < final_at(symbol, seconds[place]):
                 row = minutes.index[place]
                 minutes.loc[row, ["c", "vw"]] = minutes.loc[row, "o"]
                 minutes.loc[row, "v"] = math.floor(minutes.loc[row, "v"] / 2)
         return minutes
+
+    def correct(self, symbol: str, start: float, **values: float) -> None:
+        """Change a minute of a stock for good."""
+        bars = self._bars["stock", symbol, "1Min"].copy()
+        bars.loc[pd.Timestamp(start, unit="s", tz="UTC"), list(values)] = list(values.values())
+        self._bars["stock", symbol, "1Min"] = bars
+        self._made.clear()
+        self._written.clear()
 
     def price(self, symbol: str) -> float:
         """Return the price of the last minute that has begun."""
@@ -225,8 +234,8 @@ class AlpacaBroker(AlpacaServer):
         return {**order, "status": "pending_new", "filled_qty": "0", "filled_avg_price": None, "filled_at": None}
 
 
-def _final_at(symbol: str, start: int, now: float) -> float:
+def final_at(symbol: str, start: int) -> float:
     """Return when a bar gets its final values: at its end, or some minutes later if it is one of those corrected."""
     dice = random.Random(f"{symbol}{start}")
-    later = dice.random() < _CORRECTED
-    return start + MINUTE + (dice.uniform(MINUTE, CORRECTED_BY) if later else 0)
+    is_corrected = dice.random() < _CORRECTED
+    return start + MINUTE + (dice.randrange(30, CORRECTED_BY, MINUTE) if is_corrected else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from alpaca.trading.client import TradingClient
@@ -19,11 +20,11 @@ os.environ |= {"ALPACA_API_KEY": KEY, "ALPACA_API_SECRET": SECRET}
 
 
 class Crossover(Strategy):
-    """Holds a stock while its price is above the mean of the last hour."""
+    """Holds a stock while its last closed bar is above the mean of the last hour."""
 
     def initialize(self) -> None:
         self.sleeptime = "1M"
-        self.log = open(os.environ["STRATEGY_LOG"], "a", buffering=1)  # noqa: SIM115
+        self.log = Path(os.environ["STRATEGY_LOG"]).open("a", buffering=1)  # noqa: SIM115
         self.note("start")
 
     def on_trading_iteration(self) -> None:
@@ -33,7 +34,7 @@ class Crossover(Strategy):
                 bars = self.get_historical_prices(Asset(symbol), length, timestep)
                 self.note(symbol, timestep, length, bars)
                 if timestep == "minute" and bars is not None:
-                    self.trade(symbol, bars.df["close"])
+                    self.trade(symbol, bars.df["close"].iloc[:-1])
 
     def trade(self, symbol: str, closes: Any) -> None:
         position = self.get_position(Asset(symbol))

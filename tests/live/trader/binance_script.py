@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from lumibot.brokers import Ccxt
@@ -16,12 +17,12 @@ DOLLAR = Asset("USDT", "crypto")
 
 
 class Crossover(Strategy):
-    """Holds a coin while its price is above the mean of the last hour."""
+    """Holds a coin while its last closed bar is above the mean of the last hour."""
 
     def initialize(self) -> None:
         self.sleeptime = "1M"
         self.set_market("24/7")
-        self.log = open(os.environ["STRATEGY_LOG"], "a", buffering=1)  # noqa: SIM115
+        self.log = Path(os.environ["STRATEGY_LOG"]).open("a", buffering=1)  # noqa: SIM115
         self.note("start")
 
     def on_trading_iteration(self) -> None:
@@ -34,7 +35,7 @@ class Crossover(Strategy):
                     bars = None
                 self.note(symbol, timestep, length, bars)
                 if timestep == "minute" and bars is not None:
-                    self.trade(Asset(symbol, "crypto"), bars.df["close"])
+                    self.trade(Asset(symbol, "crypto"), bars.df["close"].iloc[:-1])
 
     def trade(self, coin: Asset, closes: Any) -> None:
         position = self.get_position(coin)

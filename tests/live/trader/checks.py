@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from lumibot_duckdb.storage.bars.coverage import in_ranges, merged, missing
 from lumibot_duckdb.storage.times import bar_starts
 
 SETTLED = 15 * 60
-PRICES = ["open", "high", "low", "close", "volume"]
+LENGTHS = {"minute": 60, "hour": 3_600, "day": 86_400}
 KEPT_BACK = 10.0
 """For how many seconds rows of a session wait before they are written, at most."""
 
@@ -38,7 +37,9 @@ def differences(storage: DuckDBDataStorage, key: SeriesKey, rest: pd.DataFrame) 
     return found + [f"{key.label()} {start}: other values" for start in common[changed]]
 
 
-def not_proven(covered: Iterable[TimeRange], answered: Iterable[tuple[float, float, float]], length: int) -> list[TimeRange]:
+def not_proven(
+    covered: Iterable[TimeRange], answered: Iterable[tuple[float, float, float]], length: int
+) -> list[TimeRange]:
     """Return what is covered although no answer had it settled: answers are start, end and time."""
     proven = merged(
         TimeRange(int(start), int(min(end + length, at - SETTLED)))
@@ -69,13 +70,27 @@ def iterations(lines: Sequence[list[Any]]) -> list[str]:
     return [line[0] for line in lines if line[1] == "iteration"]
 
 
+def closed_bars_seen(lines: Sequence[list[Any]]) -> list[list[Any]]:
+    """Return the log of a strategy without what depends on the second of a request: seconds, and open bars."""
+    found = []
+    for moment, what, timestep, length, bars in lines:
+        minute = _seconds(moment) // 60 * 60
+        closed = [bar for bar in bars or [] if bar[0] + LENGTHS.get(timestep, 0) <= minute]
+        found.append([minute, what, timestep, length, None if bars is None else closed])
+    return found
+
+
 def assert_sessions_are_what_was_seen(director: Director, sessions: Sequence[str], killed: Iterable[str]) -> int:
     """Compare the recorded requests of each session with the strategy's own log; return how many were equal."""
     lines = director.seen()
     compared = 0
     for name, seen in zip(sessions, runs(lines), strict=True):
         tables = LiveSessions(director.results).tables(name)
-        found = [pair for pair in rebuilt_frames(tables["live_requests"], tables["live_bars"]) if pair[0]["method"] == "history"]
+        found = [
+            pair
+            for pair in rebuilt_frames(tables["live_requests"], tables["live_bars"])
+            if pair[0]["method"] == "history"
+        ]
         if name not in killed:
             assert len(found) == len(seen), name
         else:
@@ -99,7 +114,16 @@ def command(director: Director, *arguments: str, **variables: str) -> subprocess
     page = director.page
     page.limit = page.now + 86_400
     try:
-        return subprocess.run(director.command(*arguments), env={**director.environment, **variables}, text=True, capture_output=True, cwd=director.folder, timeout=600)
+        line = director.command(*arguments)
+        return subprocess.run(
+            line,
+            env={**director.environment, **variables},
+            text=True,
+            capture_output=True,
+            cwd=director.folder,
+            timeout=600,
+            check=False,
+        )
     finally:
         page.limit = page.now
 

@@ -127,7 +127,7 @@ class Director:
     def stop(self) -> int:
         """Send SIGTERM, let time pass until the process has ended, and return its exit code.
 
-        Not Ctrl-C: once a strategy has used polars, which Lumibot's bars do, Lumibot's main thread does not wake up for it.
+        Not Ctrl-C: once polars has been used, as Lumibot does, Lumibot's main thread does not wake up for it.
         """
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)

@@ -6,17 +6,21 @@ and done the same as without recording.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import pytest
 
 from live.trader import checks
-from live.trader.alpaca_broker import AlpacaBroker
+from live.trader.alpaca_broker import AlpacaBroker, final_at
 from live.trader.clock_page import ClockPage
 from live.trader.director import Director, held, new_york
 from live.trader.outages import Outage
@@ -27,13 +31,17 @@ from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from sources.alpaca.loopback_client import clients_redirected_to
 from sources.alpaca.server import KEY, SECRET, Action
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="simulated time needs /proc")
+
 SCRIPT = Path(__file__).with_name("alpaca_script.py")
 SYMBOLS = ("SPY", "QQQ", "HPQ")
 MINUTES = [SeriesKey(AssetKey(symbol), "alpaca", "minute", "all") for symbol in SYMBOLS]
-LARGER = [SeriesKey(AssetKey("SPY"), "alpaca", timeframe, "all") for timeframe in ("hour", "day")]
-TIMEFRAMES = {"minute": ("1Min", 60), "hour": ("1Hour", 3_600), "day": ("1Day", 86_400)}
+DAYS = SeriesKey(AssetKey("SPY"), "alpaca", "day", "all")  # Lumibot makes hours of minutes
+TIMEFRAMES = {"minute": ("1Min", 60), "day": ("1Day", 86_400)}
 FIRST, LAST = date(2024, 6, 10), date(2024, 7, 8)
 DAY, HALF_DAY = "2024-07-02", "2024-07-03"
+CORRECTED_LATE = f"{DAY} 14:10"
+"""A minute that changes half an hour after it has settled: it stays as it was, and `live check` reports it."""
 
 
 @dataclass
@@ -83,26 +91,21 @@ def outages(day: str) -> list[Outage]:
     ]
 
 
-def trade_two_days(at: Trading) -> list[str]:
-    """Trade for a day, with all faults, and for half of the next; return the names of the sessions of killed processes."""
+def trade_a_day(at: Trading) -> None:
+    """Trade for a day, with all faults. Two processes are killed, the third is stopped in the evening."""
     broker, director, page = at.broker, at.director, at.broker.page
     broker.outages += outages(DAY)
 
-    def until(time: str, day: str = DAY) -> None:
-        director.run_until(new_york(f"{day} {time}"))
+    def until(time: str) -> None:
+        director.run_until(new_york(f"{DAY} {time}"))
 
     director.start()
     until("11:10:20")
     with held(director.store):
         until("11:16:10")
-    until("11:30:15")
-    page.ahead = 40
-    until("11:45:20")
-    page.ahead = 0
-    until("12:00:10")
-    page.ahead = -20
-    until("12:10:30")
-    page.ahead = 0
+    for ahead, time in ((40, "11:30:15"), (0, "11:45:20"), (-20, "12:00:10"), (0, "12:10:30")):
+        until(time)
+        page.ahead = ahead
     until("12:20:17")
     director.kill()
     page.now = new_york(f"{DAY} 12:34:30")
@@ -113,28 +116,31 @@ def trade_two_days(at: Trading) -> list[str]:
     until("14:20:30")
     with held(director.results):
         until("14:24:30")
+    until("15:00:20")
+    broker.correct("SPY", new_york(CORRECTED_LATE), v=123_456)
     until("16:40")
     director.stop()
 
-    broker.actions.append(Action("QQQ", HALF_DAY, amount=0.5))
-    page.now = new_york(f"{HALF_DAY} 09:15")
-    director.start()
-    until("13:40", HALF_DAY)
-    director.stop()
-    return ["Crossover-live", "Crossover-live-2"]
+
+def trade_a_half_day(at: Trading) -> None:
+    """Trade for the next day, on which a dividend has changed all earlier prices of a stock."""
+    at.broker.actions.append(Action("QQQ", HALF_DAY, amount=0.5))
+    at.broker.page.now = new_york(f"{HALF_DAY} 09:15")
+    at.director.start()
+    at.director.run_until(new_york(f"{HALF_DAY} 13:40"))
+    at.director.stop()
 
 
-SESSIONS = [f"Crossover-live{suffix}" for suffix in ("", "-2", "-3", "-4")]
-
-
-def assert_is_as_at_the_provider(at: Trading, keys: list[SeriesKey], begin: str, end: str) -> int:
-    """Compare the store with REST; return the number of bars."""
+def assert_is_as_at_the_provider(
+    at: Trading, begin: str, end: str, known: Mapping[SeriesKey, Sequence[str]] = MappingProxyType({})
+) -> int:
+    """Compare the store with REST, but for known differences; return the number of bars."""
     bars = 0
     with DuckDBDataStorage(at.director.store) as storage:
         assert storage.verify().sound
-        for key in keys:
+        for key in (*MINUTES, DAYS):
             timeframe, length = TIMEFRAMES[key.timeframe]
-            assert checks.differences(storage, key, at.rest(key)) == []
+            assert checks.differences(storage, key, at.rest(key)) == [*known.get(key, ())]
             answered = [
                 (each.start, each.end, each.at)
                 for each in at.broker.answered
@@ -147,18 +153,81 @@ def assert_is_as_at_the_provider(at: Trading, keys: list[SeriesKey], begin: str,
     return bars
 
 
+def assert_check_finds_the_late_correction(at: Trading) -> None:
+    """`live check` compares the first day with the provider."""
+    keys = {"ALPACA_API_KEY": KEY, "ALPACA_API_SECRET": SECRET}
+    found = checks.command(
+        at.director, "live", "check", "--day", DAY, "--store", str(at.director.store), "--json", **keys
+    )
+    assert found.returncode == 1, found.stderr
+    series = json.loads(found.stdout)["series"]
+    assert len(series) == len(MINUTES) + 1
+    (differs,) = [each for each in series if not each["equal"]]
+    assert (differs["symbol"], differs["timeframe"], differs["bars_different"]) == ("SPY", "minute", 1)
+    assert pd.Timestamp(differs["first_differences"][0]["bar"]).timestamp() == new_york(CORRECTED_LATE)
+
+
+def assert_replay_saw_the_same(at: Trading, session: str) -> int:
+    """`live replay` finds no other differences than bars that were corrected; return how many requests it compared.
+
+    Of hours and days, it compares what Lumibot's backtests make of minutes, which they fill where there was no trade.
+    """
+    store = str(at.director.store)
+    found = checks.command(
+        at.director, "live", "replay", session, str(SCRIPT), "--store", store, "--json", STRATEGY_LOG=os.devnull
+    )
+    assert found.stdout, found.stderr
+    requests = [each for each in json.loads(found.stdout)["requests"] if each["timestep"] == "minute"]
+    compared = [each for each in requests if each["backtest_time"] is not None and each["live_time"] is not None]
+    assert len(compared) > 0.9 * len(requests)
+    for request in compared:
+        assert request["outcome"] in ("equal", "unfinished bar", "bars differ"), request
+        if request["outcome"] == "bars differ":
+            start = pd.Timestamp(request["first_difference"]["bar"]).timestamp()
+            assert final_at(request["asset"], int(start)) > start + 60 or start == new_york(CORRECTED_LATE), request
+    return len(compared)
+
+
+def test_some_minutes_with_faults(tmp_path: Path) -> None:
+    """The short form of the test below. Its process starts while the market is open."""
+    with trading(tmp_path, f"{DAY} 10:00:30") as at:
+        at.broker.outages.append(Outage(new_york(f"{DAY} 10:03:30"), new_york(f"{DAY} 10:04:30"), 500, "stocks/bars"))
+        at.director.start()
+        at.director.run_until(new_york(f"{DAY} 10:02:20"))
+        with held(at.director.store):
+            at.director.run_until(new_york(f"{DAY} 10:05:20"))
+        at.director.run_until(new_york(f"{DAY} 10:06:20"))
+        at.director.stop()
+        assert at.broker.failed > 0
+        assert len(checks.iterations(at.director.seen())) == 6
+        assert assert_is_as_at_the_provider(at, f"{DAY} 09:30", f"{DAY} 09:50") > 60
+        assert checks.assert_sessions_are_what_was_seen(at.director, ["Crossover-live"], killed=()) > 20
+
+
 @pytest.mark.long
 def test_two_days_with_faults(tmp_path: Path) -> None:
     with trading(tmp_path / "recorded", f"{DAY} 09:15") as recorded:
-        killed = trade_two_days(recorded)
+        trade_a_day(recorded)
+        replayed = assert_replay_saw_the_same(recorded, "Crossover-live-3")
+        trade_a_half_day(recorded)
         assert recorded.broker.unknown == []
-        bars = assert_is_as_at_the_provider(recorded, MINUTES + LARGER, f"{DAY} 09:30", f"{HALF_DAY} 13:00")
-        frames = checks.assert_sessions_are_what_was_seen(recorded.director, SESSIONS, killed)
+        late = f"{MINUTES[0].label()} 2024-07-02 18:10:00+00:00: other values"
+        bars = assert_is_as_at_the_provider(recorded, f"{DAY} 09:30", f"{HALF_DAY} 13:00", {MINUTES[0]: [late]})
+        assert_check_finds_the_late_correction(recorded)
+        sessions = [f"Crossover-live{suffix}" for suffix in ("", "-2", "-3", "-4")]
+        frames = checks.assert_sessions_are_what_was_seen(recorded.director, sessions, killed=sessions[:2])
     with trading(tmp_path / "plain", f"{DAY} 09:15", is_recorded=False) as plain:
-        trade_two_days(plain)
+        trade_a_day(plain)
+        trade_a_half_day(plain)
     ours, theirs = recorded.director.seen(), plain.director.seen()
-    assert checks.iterations(ours) == checks.iterations(theirs)
-    assert ours == theirs
-    assert recorded.broker.orders == plain.broker.orders
-    print(f"{bars} bars, {frames} frames, {len(checks.iterations(ours))} iterations, {len(plain.broker.orders)} orders")
-    print(f"{recorded.broker.failed} requests failed")
+    assert checks.closed_bars_seen(ours) == checks.closed_bars_seen(theirs)
+    ours_orders, their_orders = (
+        [(order["symbol"], order["side"], order["qty"], order["filled_avg_price"]) for order in each.broker.orders]
+        for each in (recorded, plain)
+    )
+    assert ours_orders == their_orders
+    print(
+        f"\n{bars} bars, {frames} frames, {replayed} of them replayed, {len(checks.iterations(ours))} iterations,",
+        end=" ",
+    )
+    print(f"{len(plain.broker.orders)} orders, {recorded.broker.failed} requests failed")
