@@ -1,7 +1,7 @@
 """A loopback Alpaca at which one account trades: market data as of a simulated clock, and the trading API.
 
-Bars come as they are then: none of the future, the running one with what has been traded so far, and some of those that
-closed in the last minutes with the values that are corrected soon. Market orders are accepted, and filled right
+A response has the bars of that moment: none of the future, the open one with what has been traded so far, and some of
+those that closed in the last minutes with values that will be corrected. Market orders are accepted, and filled right
 afterwards at the last price.
 """
 
@@ -107,7 +107,7 @@ class AlpacaBroker(AlpacaServer):
         return np.concatenate([starts[:first], kept]), rows[:first] + objects_as_json({"t": times, **columns})
 
     def _minutes_since(self, kind: str, symbol: str, start: int, now: float) -> pd.DataFrame:
-        """Return minutes as they are now."""
+        """Return minutes as of now."""
         known = self._bars[kind, symbol, "1Min"]
         first, last = (pd.Timestamp(time, unit="s", tz="UTC") for time in (start, now))
         minutes = known[known.index.searchsorted(first) : known.index.searchsorted(last, side="right")].copy()
@@ -122,7 +122,7 @@ class AlpacaBroker(AlpacaServer):
         return minutes
 
     def correct(self, symbol: str, start: float, **values: float) -> None:
-        """Change a minute of a stock for good."""
+        """Change a minute of a stock permanently."""
         bars = self._bars["stock", symbol, "1Min"].copy()
         bars.loc[pd.Timestamp(start, unit="s", tz="UTC"), list(values)] = list(values.values())
         self._bars["stock", symbol, "1Min"] = bars

@@ -15,7 +15,7 @@ from lumibot.traders import Trader
 
 SERIES = {"SPY": (("minute", 60), ("hour", 24), ("day", 10)), "QQQ": (("minute", 60),), "HPQ": (("minute", 60),)}
 KEY, SECRET = os.environ["KEY_OF_SCRIPT"], os.environ["SECRET_OF_SCRIPT"]
-# Not earlier: with these in the environment, Lumibot starts a broker of its own when it is imported.
+# Not earlier: with these in the environment, Lumibot connects a broker when it is imported.
 os.environ |= {"ALPACA_API_KEY": KEY, "ALPACA_API_SECRET": SECRET}
 
 
@@ -54,7 +54,7 @@ class Crossover(Strategy):
 
 if __name__ == "__main__":
     config = {"API_KEY": KEY, "API_SECRET": SECRET, "PAPER": True}
-    # With a client of its own, the broker asks for what became of orders instead of opening a stream.
+    # With a client that is passed, the broker polls its orders instead of opening a stream.
     client = TradingClient(KEY, SECRET, paper=True)
     broker = Alpaca(config, trading_client=client, polling_interval=20.0, connect_stream=True, start_orders_thread=True)
     trader = Trader()

@@ -1,7 +1,7 @@
 """The clock of a simulation, in a file that its processes share.
 
 One process moves it: the one that trades while there is one, otherwise the test. It never passes the limit that the
-test sets, so a test can let time pass until a moment, change something, and go on.
+test sets, so a test can let time pass until a moment, change something, and continue.
 """
 
 from __future__ import annotations

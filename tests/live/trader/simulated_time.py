@@ -1,6 +1,6 @@
 """Lets a whole process live in simulated time, in which nothing takes time but waiting.
 
-While a thread works or a request is being answered, the clock stands still. When all threads wait, it goes on to the
+While a thread works or a request is being answered, the clock stands still. When all threads wait, it moves to the
 moment for which the first of them waits. So hours of a program that mostly waits pass in seconds, and a slow or busy
 machine changes nothing.
 

@@ -211,6 +211,7 @@ def test_some_minutes_with_faults(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 def test_two_days_with_faults(tmp_path: Path) -> None:
     with trading(tmp_path / "recorded", f"{DAY} 09:15") as recorded:
         trade_a_day(recorded)

@@ -125,6 +125,7 @@ def assert_is_as_at_the_exchange(at: Trading, begin: float, end: float) -> int:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 def test_a_day_with_faults(tmp_path: Path) -> None:
     with trading(tmp_path / "recorded") as at:
         killed = trade_a_day(at)
@@ -137,6 +138,7 @@ def test_a_day_with_faults(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 def test_the_strategy_does_what_it_does_without_recording(tmp_path: Path) -> None:
     seen, orders = [], []
     for is_recorded in (True, False):
