@@ -93,8 +93,8 @@ def outages(day: str) -> list[Outage]:
     ]
 
 
-def trade_a_day(at: Trading) -> None:
-    """Trade for a day, with all faults. Two processes are killed, the third is stopped in the evening."""
+def trade_a_morning(at: Trading) -> None:
+    """Trade until two o'clock, with most faults. A process is killed, and another one is started later."""
     broker, director, page = at.broker, at.director, at.broker.page
     broker.outages += outages(DAY)
 
@@ -105,13 +105,23 @@ def trade_a_day(at: Trading) -> None:
     until("11:10:20")
     with held(director.store):
         until("11:16:10")
-    for ahead, time in ((40, "11:30:15"), (0, "11:45:20"), (-20, "12:00:10"), (0, "12:10:30")):
+    for ahead, time in ((40, "11:30:15"), (0, "11:45:05"), (-20, "12:00:10"), (0, "12:10:30")):
         until(time)
         page.ahead = ahead
     until("12:20:17")
     director.kill()
     page.now = new_york(f"{DAY} 12:34:30")
     director.start()
+    until("13:59:30")
+
+
+def trade_an_afternoon(at: Trading) -> None:
+    """Kill the process, start another one, and stop it in the evening."""
+    broker, director = at.broker, at.director
+
+    def until(time: str) -> None:
+        director.run_until(new_york(f"{DAY} {time}"))
+
     until("14:00:02")
     director.kill()
     director.start()
@@ -214,7 +224,8 @@ def test_some_minutes_with_faults(tmp_path: Path) -> None:
 @pytest.mark.timeout(3_600)
 def test_two_days_with_faults(tmp_path: Path) -> None:
     with trading(tmp_path / "recorded", f"{DAY} 09:15") as recorded:
-        trade_a_day(recorded)
+        trade_a_morning(recorded)
+        trade_an_afternoon(recorded)
         replayed = assert_replay_saw_the_same(recorded, "Crossover-live-3")
         trade_a_half_day(recorded)
         assert recorded.broker.unknown == []
@@ -223,18 +234,23 @@ def test_two_days_with_faults(tmp_path: Path) -> None:
         assert_check_finds_the_late_correction(recorded)
         sessions = [f"Crossover-live{suffix}" for suffix in ("", "-2", "-3", "-4")]
         frames = checks.assert_sessions_are_what_was_seen(recorded.director, sessions, killed=sessions[:2])
-    with trading(tmp_path / "plain", f"{DAY} 09:15", is_recorded=False) as plain:
-        trade_a_day(plain)
-        trade_a_half_day(plain)
-    ours, theirs = recorded.director.seen(), plain.director.seen()
-    assert checks.closed_bars_seen(ours) == checks.closed_bars_seen(theirs)
-    ours_orders, their_orders = (
-        [(order["symbol"], order["side"], order["qty"], order["filled_avg_price"]) for order in each.broker.orders]
-        for each in (recorded, plain)
-    )
-    assert ours_orders == their_orders
-    print(
-        f"\n{bars} bars, {frames} frames, {replayed} of them replayed, {len(checks.iterations(ours))} iterations,",
-        end=" ",
-    )
-    print(f"{len(plain.broker.orders)} orders, {recorded.broker.failed} requests failed")
+        iterations = len(checks.iterations(recorded.director.seen()))
+        print(f"\n{bars} bars, {frames} frames, {replayed} of them replayed, {iterations} iterations,", end=" ")
+        print(f"{len(recorded.broker.orders)} orders, {recorded.broker.failed} requests failed")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+def test_the_strategy_does_what_it_does_without_recording(tmp_path: Path) -> None:
+    seen, orders = [], []
+    for is_recorded in (True, False):
+        with trading(tmp_path / str(is_recorded), f"{DAY} 09:15", is_recorded=is_recorded) as at:
+            trade_a_morning(at)
+            seen.append(checks.closed_bars_seen(at.director.seen()))
+            orders.append(
+                [(each["symbol"], each["side"], each["qty"], each["filled_avg_price"]) for each in at.broker.orders]
+            )
+    assert seen[0] == seen[1]
+    assert orders[0] == orders[1]
+    assert len(orders[0]) > 20
+    assert len({moment for moment, what, *_ in seen[0] if what == "iteration"}) > 200
