@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import duckdb
@@ -97,6 +98,41 @@ def test_rows_are_written_while_the_session_runs(sessions: Failing, started: Cal
     assert (recorder.counts.recorded, recorder.counts.written, recorder.counts.lost) == (4, 4, 0)
     recorder.add(value(4))  # too late
     assert recorder.counts.lost == 1
+
+
+def test_what_a_strategy_does_while_its_session_ends_is_written(
+    sessions: Failing, started: Callable[..., SessionRecorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = Event(), Event()
+    append = sessions.append
+
+    def slow(session_id: str, batches: Any) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        append(session_id, batches)
+
+    monkeypatch.setattr(sessions, "append", slow)
+    recorder = started()
+    recorder.add(value(0))
+    assert begun.wait(20)
+    assert not recorder.close("interrupted", timeout=0.01)  # it is still writing
+    recorder.add(value(1))
+    go_on.set()
+    assert recorder.close("interrupted")
+    assert values(sessions) == [0.0, 1.0]
+    assert recorder.counts.lost == 0
+
+
+def test_the_log_says_why_rows_after_the_end_are_lost(
+    sessions: Failing, started: Callable[..., SessionRecorder], caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = started()
+    recorder.end(None)
+    for number in range(2):
+        recorder.add(value(number))
+    (message,) = caplog.messages
+    assert "after its session had ended" in message
+    assert recorder.counts.lost == 2
 
 
 def test_a_session_that_fails_is_stored_as_failed(sessions: Failing, started: Callable[..., SessionRecorder]) -> None:

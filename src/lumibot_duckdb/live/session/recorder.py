@@ -77,6 +77,8 @@ class SessionRecorder:
         self._lost = 0
         self._last_write = monotonic()
         self._failing = False
+        self._is_over = False
+        self._has_warned = False
         self._ending = ThreadEvent()
         self._status: tuple[SessionStatus, datetime] | None = None
         self._thread = Thread(target=self._run, name="lumibot-duckdb-session", daemon=True)
@@ -95,12 +97,14 @@ class SessionRecorder:
     # -- in the strategy's threads -----------------------------------------------------------------------------
 
     def add(self, event: Event) -> None:
-        """Take an event, unless the queue is full or the session has ended."""
+        """Take an event, unless the queue is full or the session's last batch is being written."""
         if os.getpid() != self._process:
             return
         with self._guard:
             counts = self._counts
-            if self._ending.is_set() or counts.waiting + event.size > self._capacity:
+            if self._is_over:
+                self._warn_once_of_the_end()
+            if self._is_over or counts.waiting + event.size > self._capacity:
                 self._lost += event.size
                 changed = {"lost": counts.lost + event.size}
             else:
@@ -130,7 +134,7 @@ class SessionRecorder:
         while not is_last:
             is_last = self._ending.wait(self._pause)
             try:
-                self._collect()
+                self._collect(is_last=is_last)
                 self._store()
                 self._works()
             except Exception as error:  # the next turn tries again
@@ -138,9 +142,10 @@ class SessionRecorder:
                 self._set_aside()
         self._finish()
 
-    def _collect(self) -> None:
-        """Make a batch of the events that wait."""
+    def _collect(self, *, is_last: bool) -> None:
+        """Make a batch of the events that wait. What comes after the last one is lost."""
         with self._guard:
+            self._is_over = is_last
             events = list(self._queue)
             self._queue.clear()
             lost, self._lost = self._lost, 0
@@ -227,6 +232,11 @@ class SessionRecorder:
         with self._guard:
             now = {name: getattr(self._counts, name) + change for name, change in changes.items()}
             self._counts = replace(self._counts, **now)
+
+    def _warn_once_of_the_end(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("what the strategy did after its session had ended is not in %s", self._sessions.path)
 
     def _fails(self, error: Exception) -> None:
         if not self._failing:
