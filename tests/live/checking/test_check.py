@@ -137,12 +137,15 @@ def test_downloads_of_backtests_are_not_checked(command: Command, markets: Marke
 
 
 def test_a_provider_that_does_not_answer_changes_no_verification(command: Command, markets: Markets) -> None:
-    recorded(command, markets, SPY)
+    for key in (SPY, QQQ):
+        recorded(command, markets, key)
     assert command("live", "check").code == 0
     markets.alpaca.faults.append(Fault("/v2/stocks/bars", times=1_000, answer=Answer({"message": "forbidden."}, 403)))
     ended = command("live", "check")
     assert ended.code == 1
-    assert "could not be downloaded: Alpaca does not accept the API key" in ended.out
+    assert ended.out.count("could not be downloaded: Alpaca does not accept the API key") == 1
+    assert "QQQ stock, minute bars from alpaca (all) and 1 more:" in ended.out
+    assert ended.out.endswith("2024-03-12: nothing was compared, so warm-up reads the same series as before.\n")
     assert SECRET not in ended.out + ended.err
     assert verified(command).has(SPY)
 
@@ -179,6 +182,8 @@ def test_columns_that_were_not_recorded_are_named(command: Command, markets: Mar
     ("arguments", "message"),
     [
         (("check", "--day", "12.3.2024"), "--day 12.3.2024 is not a day: write it as in 2026-11-27"),
+        (("check", "--day", "2024-03-13"), "--day 2024-03-13 has not begun: name a recorded day, until 2024-03-12"),
+        (("check", "--day", "9999-12-31"), "--day 9999-12-31 has not begun"),
         (("check", "--symbols", ","), "--symbols names no symbol"),
         (("check", "--days", "3"), "unrecognized arguments: --days"),
         (("status", "--day", "2024-03-12"), "unrecognized arguments: --day"),
