@@ -86,8 +86,8 @@ def recorded_bars(
     adjusted = "" if adjustment is None else f" with the adjustment {adjustment!r}"
     raise ReplayError(
         f"the store has no bars{of}{adjusted} of what this session requested ({', '.join(names[:5]) or 'nothing'}) "
-        "while it ran: record them (run --live; bars are stored 15 minutes after their end), download them with a backtest, or name "
-        "the store that has them (--store)"
+        "while it ran: record them (run --live; bars are stored 15 minutes after their end), download them with a "
+        "backtest, or name the store that has them (--store)"
     )
 
 
