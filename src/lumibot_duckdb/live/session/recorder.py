@@ -95,14 +95,12 @@ class SessionRecorder:
     # -- in the strategy's threads -----------------------------------------------------------------------------
 
     def add(self, event: Event) -> None:
-        """Take an event, unless the queue is full. What happens after the end is not part of the session."""
+        """Take an event, unless the queue is full or the session has ended."""
         if os.getpid() != self._process:
             return
         with self._guard:
-            if self._ending.is_set():  # a signal has ended it, and the strategy's threads go on until the process ends
-                return
             counts = self._counts
-            if counts.waiting + event.size > self._capacity:
+            if self._ending.is_set() or counts.waiting + event.size > self._capacity:
                 self._lost += event.size
                 changed = {"lost": counts.lost + event.size}
             else:
