@@ -12,6 +12,7 @@ from cli.files import Command
 from live.conftest import SetClock
 from live.markets import BTC, QQQ, SPY, Markets, between, minutes_of, new_york, record, session
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.live.backfill.backfill import Backfill
 from lumibot_duckdb.live.checking.verified import VerifiedKinds
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from sources.alpaca.server import KEY, SECRET, Action
@@ -101,6 +102,27 @@ def test_differences_are_listed_and_end_warm_up(command: Command, markets: Marke
         "stored": 1.5,
         "provider": close,
     }
+
+
+def test_a_day_that_the_provider_has_corrected_is_downloaded_again_and_verified(
+    command: Command, markets: Markets
+) -> None:
+    """As docs/live.md says: forget the day, let the backfill of a live program request it, and check it again."""
+    bars = markets.bars(SPY, TUESDAY)
+    corrected = new_york(1, "10:05")
+    changed = bars.copy()
+    changed.loc[corrected, "volume"] += 100
+    with command.storage() as storage:
+        record(storage, SPY, changed, TUESDAY)
+    assert command("live", "check").code == 1
+    day = ("--source", "alpaca", "--from", "2024-03-12", "--to", "2024-03-12")
+    assert command("forget", "SPY stock", *day).code == 0
+    with command.storage() as storage:
+        Backfill(lambda: storage, markets.rest, days=1).round(storage)
+        assert storage.read_pandas(storage.pin(SPY)).loc[corrected, "volume"] == bars.loc[corrected, "volume"]
+    ended = command("live", "check")
+    assert ended.code == 0, ended.out
+    assert verified(command).has(SPY)
 
 
 def test_what_was_not_recorded_is_no_difference(command: Command, markets: Markets) -> None:
