@@ -210,8 +210,17 @@ def test_examples_of_durations() -> None:
     assert doctest.testmod(durations) == (0, 1)
 
 
-def test_bad_symbol_in_a_file(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "symbols.txt").write_text("SPY\nQ Q\n")
-    ended = command("record", "--symbols-file", tmp_path / "symbols.txt")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("SPY\nQ Q\n", "'Q Q' in line 2 of {} is no symbol: write SPY"),
+        ("SPY,QQQ\n", "'SPY,QQQ' in line 1 of {} is no symbol: write one on each line, SPY"),
+        ("# none yet\n", "{} names no symbol: write one on each line"),
+    ],
+)
+def test_bad_symbols_in_a_file(command: Command, tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "symbols.txt"
+    file.write_text(content)
+    ended = command("record", "--symbols-file", file)
     assert ended.code == 2
-    assert f"'Q Q' in line 2 of {tmp_path / 'symbols.txt'} is no symbol" in ended.err
+    assert message.format(file) in ended.err

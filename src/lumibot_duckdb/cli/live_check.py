@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from lumibot_duckdb import clock
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.store import existing_store
+from lumibot_duckdb.storage.times import NEW_YORK
 
 if TYPE_CHECKING:
     from lumibot_duckdb.cli.parser import CommandParser
@@ -123,6 +125,10 @@ def _day(text: str | None) -> date | None:
     if text is None:
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise CommandError(f"--day {printable(text)} is not a day: write it as in 2026-11-27") from None
+    today = clock.today(NEW_YORK)
+    if day > today:
+        raise CommandError(f"--day {day} has not begun: name a recorded day, until {today} (New York)")
+    return day

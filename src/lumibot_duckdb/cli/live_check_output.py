@@ -26,14 +26,16 @@ def check_text(checks: Sequence[SeriesCheck], verified: Sequence[Verification]) 
     rows = [[each.key.label(), *_numbers(each.found), duration(each.unrecorded), _result(each)] for each in checks]
     header = ["series", "equal", "differ", "missing", "extra", "not recorded", "result"]
     parts = [table(header, rows, _NUMBERS_TO_THE_RIGHT)]
-    parts += [lines for each in checks if (lines := _details(each))]
-    day = checks[0].day
+    parts += [*_failures(checks), *(lines for each in checks if (lines := _details(each)))]
+    return "\n\n".join([*parts, f"{checks[0].day}: {_conclusion(checks, verified)}."])
+
+
+def _conclusion(checks: Sequence[SeriesCheck], verified: Sequence[Verification]) -> str:
     if verified:
-        kinds = "; ".join(each.kind.label() for each in verified)
-        parts.append(f"{day}: warm-up may read {printable(kinds)}.")
-    else:
-        parts.append(f"{day}: no kind of series is verified.")
-    return "\n\n".join(parts)
+        return f"warm-up may read {printable('; '.join(each.kind.label() for each in verified))}"
+    if not any(each.found for each in checks):
+        return "nothing was compared, so warm-up reads the same series as before"
+    return "no kind of series is verified"
 
 
 def check_json(checks: Sequence[SeriesCheck], verified: Sequence[Verification]) -> str:
@@ -101,11 +103,22 @@ def _result(check: SeriesCheck) -> str:
     return "equal" if check.found.compared else "no bars"
 
 
+def _failures(checks: Sequence[SeriesCheck]) -> list[str]:
+    """Return why series could not be downloaded, each reason once."""
+    failed: dict[str, list[str]] = {}
+    for each in checks:
+        if each.error:
+            failed.setdefault(each.error, []).append(each.key.label())
+    shown = []
+    for reason, (first, *others) in failed.items():
+        more = f" and {len(others):,} more" if others else ""
+        shown.append(f"{printable(first)}{more}:\n  could not be downloaded: {printable(reason)}")
+    return shown
+
+
 def _details(check: SeriesCheck) -> str:
     """Return what differs in a series; nothing if it is equal."""
     lines = []
-    if check.error:
-        lines.append(f"could not be downloaded: {check.error}")
     found = check.found
     if check.readjusted:
         lines.append("every bar differs, as after a split or dividend since that day: check a later day")

@@ -51,6 +51,7 @@ store cannot be used; 130 interrupted twice.
 logger = logging.getLogger(__name__)
 
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*(/[A-Za-z0-9][A-Za-z0-9.:_-]*)?")
+_IN_OPTION = "--symbols"
 _FEEDS = ("iex", "sip", "delayed_sip")
 _TIMEFRAMES = {"alpaca": ("minute",), "ccxt": ("minute", "hour", "day")}
 _REDRAWN_AFTER = 1.0
@@ -160,7 +161,7 @@ async def _keep_drawing(line: Progress, supervisor: Supervisor, market: Recorded
 
 def _symbols(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the symbols of both options, each once; those of Alpaca in capitals."""
-    named = [("--symbols", each) for each in (arguments.symbols or "").split(",")]
+    named = [(_IN_OPTION, each) for each in (arguments.symbols or "").split(",")]
     if arguments.symbols_file is not None:
         named += _listed(arguments.symbols_file)
     found: dict[str, None] = {}
@@ -169,8 +170,13 @@ def _symbols(arguments: argparse.Namespace) -> tuple[str, ...]:
         if not symbol:
             continue
         if not _SYMBOL.fullmatch(symbol):
-            raise CommandError(f"{printable(text.strip())!r} in {place} is no symbol: write SPY, BRK.B or BTC/USD")
+            several = "one on each line, " if place != _IN_OPTION and "," in text else ""
+            raise CommandError(
+                f"{printable(text.strip())!r} in {place} is no symbol: write {several}SPY, BRK.B or BTC/USD"
+            )
         found[symbol] = None
+    if not found and arguments.symbols_file is not None:
+        raise CommandError(f"{arguments.symbols_file} names no symbol: write one on each line")
     if not found:
         raise CommandError("name what to record: --symbols SPY,QQQ or --symbols-file FILE")
     return tuple(found)

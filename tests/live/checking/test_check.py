@@ -12,6 +12,7 @@ from cli.files import Command
 from live.conftest import SetClock
 from live.markets import BTC, QQQ, SPY, Markets, between, minutes_of, new_york, record, session
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.live.backfill.backfill import Backfill
 from lumibot_duckdb.live.checking.verified import VerifiedKinds
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from sources.alpaca.server import KEY, SECRET, Action
@@ -103,6 +104,27 @@ def test_differences_are_listed_and_end_warm_up(command: Command, markets: Marke
     }
 
 
+def test_a_day_that_the_provider_has_corrected_is_downloaded_again_and_verified(
+    command: Command, markets: Markets
+) -> None:
+    """As docs/live.md says: forget the day, let the backfill of a live program request it, and check it again."""
+    bars = markets.bars(SPY, TUESDAY)
+    corrected = new_york(1, "10:05")
+    changed = bars.copy()
+    changed.loc[corrected, "volume"] += 100
+    with command.storage() as storage:
+        record(storage, SPY, changed, TUESDAY)
+    assert command("live", "check").code == 1
+    day = ("--source", "alpaca", "--from", "2024-03-12", "--to", "2024-03-12")
+    assert command("forget", "SPY stock", *day).code == 0
+    with command.storage() as storage:
+        Backfill(lambda: storage, markets.rest, days=1).round(storage)
+        assert storage.read_pandas(storage.pin(SPY)).loc[corrected, "volume"] == bars.loc[corrected, "volume"]
+    ended = command("live", "check")
+    assert ended.code == 0, ended.out
+    assert verified(command).has(SPY)
+
+
 def test_what_was_not_recorded_is_no_difference(command: Command, markets: Markets) -> None:
     recorded(command, markets, SPY, between(new_york(1, "10:00"), new_york(1, "12:00")))
     recorded(command, markets, SPY, between(new_york(1, "13:00"), new_york(1, "16:00")))
@@ -137,12 +159,15 @@ def test_downloads_of_backtests_are_not_checked(command: Command, markets: Marke
 
 
 def test_a_provider_that_does_not_answer_changes_no_verification(command: Command, markets: Markets) -> None:
-    recorded(command, markets, SPY)
+    for key in (SPY, QQQ):
+        recorded(command, markets, key)
     assert command("live", "check").code == 0
     markets.alpaca.faults.append(Fault("/v2/stocks/bars", times=1_000, answer=Answer({"message": "forbidden."}, 403)))
     ended = command("live", "check")
     assert ended.code == 1
-    assert "could not be downloaded: Alpaca does not accept the API key" in ended.out
+    assert ended.out.count("could not be downloaded: Alpaca does not accept the API key") == 1
+    assert "QQQ stock, minute bars from alpaca (all) and 1 more:" in ended.out
+    assert ended.out.endswith("2024-03-12: nothing was compared, so warm-up reads the same series as before.\n")
     assert SECRET not in ended.out + ended.err
     assert verified(command).has(SPY)
 
@@ -179,6 +204,8 @@ def test_columns_that_were_not_recorded_are_named(command: Command, markets: Mar
     ("arguments", "message"),
     [
         (("check", "--day", "12.3.2024"), "--day 12.3.2024 is not a day: write it as in 2026-11-27"),
+        (("check", "--day", "2024-03-13"), "--day 2024-03-13 has not begun: name a recorded day, until 2024-03-12"),
+        (("check", "--day", "9999-12-31"), "--day 9999-12-31 has not begun"),
         (("check", "--symbols", ","), "--symbols names no symbol"),
         (("check", "--days", "3"), "unrecognized arguments: --days"),
         (("status", "--day", "2024-03-12"), "unrecognized arguments: --day"),

@@ -247,6 +247,8 @@ def test_series_are_found_by_the_names_of_assets(tmp_path: Path, folder: Folder)
         match=r"the store has no bars of the source y of what this session requested \(AAA\) while it ran: record",
     ):
         recorded_bars(storage, requested("AAA"), span, source="y")
+    with pytest.raises(ReplayError, match=r"the store has no bars of the source x with the adjustment 'all' of what"):
+        recorded_bars(storage, requested("AAA"), span, source="x", adjustment="all")
 
 
 # -- what cannot be replayed -------------------------------------------------------------------------------------

@@ -28,10 +28,12 @@ from live.servers.binance_session import (
     truth,
     until,
 )
+from lumibot_duckdb.live.closed import only_closed
 from lumibot_duckdb.live.streams.ccxt_stream import Market, open_stream
 from lumibot_duckdb.sources.ccxt import client
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
 from lumibot_duckdb.storage.api import TimeRange
+from lumibot_duckdb.storage.bars.coverage import merged as merged_ranges
 from sources.ccxt.binance_server import INFO, too_many
 from wire.loopback import Answer, Fault
 
@@ -145,6 +147,41 @@ def test_hours() -> None:
     found = merged(watching.received)
     assert_same(found, expected.loc[found.index[0] : found.index[-1]])  # type: ignore[misc]
     assert found.index[0].timestamp() == START // 3_600 * 3_600
+
+
+@pytest.mark.parametrize(("timeframe", "seconds"), [("hour", 3_600), ("day", 86_400)])
+def test_larger_candles_leave_no_gap_in_the_coverage(timeframe: str, seconds: int) -> None:
+    """Each is stored right after its end, when bars that begin in its second half could still be open."""
+    trades = random_trades(START - 86_400, START + 6 * 86_400, per_minute=0.2, seed=3)
+    with exchange({"BTC": trades}) as (server, _):
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server)
+            for candles in range(1, 5):
+                await pass_time(server, seconds, step=seconds / 12)
+                await until(lambda: len(watching.received) >= candles)  # noqa: B023
+
+        watching = watch(scenario, timeframe=timeframe)
+    stored = [only_closed(bars, bars.asked_at) for bars in watching.received]
+    assert sum(len(bars.bars) for bars in stored) >= 4
+    (covered,) = merged_ranges(piece for bars in stored for piece in bars.covered)
+    first_bar, last_bar = starts(merged(watching.received))[0], starts(merged(watching.received))[-1]
+    assert first_bar - seconds < covered.start <= first_bar  # no candle begins in between
+    assert last_bar < covered.end <= last_bar + seconds
+
+
+def test_a_candle_that_is_lost_is_not_covered_by_the_next_one() -> None:
+    with exchange({"BTC": BUSY}) as (server, _):
+
+        async def scenario(watching: Watching) -> None:
+            await subscribed(server)
+            await pass_time(server, 4 * 3_600, step=300)
+            await until(lambda: len(watching.received) >= 4)
+
+        watching = watch(scenario, timeframe="hour")
+    for before, bars in zip(watching.received, watching.received[1:], strict=False):
+        (covered,) = bars.covered
+        assert covered.start > starts(before.bars)[-1]
 
 
 # -- faults --------------------------------------------------------------------------------------------------

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from live.servers.alpaca_server import AlpacaStreamServer, SimulatedClock
-from live.streams.recording import Recording, recording, redirected_to, rest, stored, wait_for
+from live.streams.recording import PACE, Recording, recording, redirected_to, rest, stored, wait_for
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.streams.alpaca_stream import AlpacaKey
-from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError, ProviderError, UnknownSymbolError
+from lumibot_duckdb.live.streams.bar_stream import StreamLostError
+from lumibot_duckdb.live.streams.connection_loop import ConnectionLoop
+from lumibot_duckdb.sources.shared.errors import (
+    InvalidKeyError,
+    PlanLimitError,
+    ProviderError,
+    ProviderUnavailableError,
+    UnknownSymbolError,
+)
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 from sources.alpaca.server import KEY, Action
 from wire.loopback import Answer, Fault
@@ -370,3 +380,49 @@ def test_refusals_end_the_recording(server: AlpacaStreamServer, storage: DuckDBD
     busy = error_of(["SPY"])
     assert isinstance(busy, ProviderError)
     assert "Stop the other program" in str(busy)
+
+
+def test_an_outage_at_the_start_is_not_logged_at_each_attempt(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts: list[int] = []
+
+    def check() -> None:
+        attempts.append(1)
+        if len(attempts) < 13:
+            raise ProviderUnavailableError("Alpaca could not be reached: try again later.")
+
+    with redirected_to(server):
+        made = Recording(storage, ["SPY"], first_pause=0.001, longest_pause=0.001)
+        made.supervisor._market = replace(made.supervisor._market, check=check)
+        made.start()
+        wait_for(lambda: made.supervisor.totals.connections or made.error, "no subscription")
+        made.stop()
+    assert made.error is None
+    assert len(attempts) == 13
+    assert caplog.messages.count("Alpaca could not be reached: try again later.") == 3
+
+
+def test_the_reason_of_a_lost_connection_ends_without_a_full_stop(caplog: pytest.LogCaptureFixture) -> None:
+    class Unavailable:
+        def __init__(self) -> None:
+            self.attempts = 0
+
+        async def run(self, *arguments: object) -> None:
+            self.attempts += 1
+            if self.attempts == 2:
+                stop.set()
+            raise StreamLostError("Binance is not available: try again later.")
+
+        async def close(self) -> None: ...
+
+    def nothing(*arguments: object) -> None: ...
+
+    async def connect() -> None:
+        loop = ConnectionLoop(Unavailable(), "binance", PACE, on_bars=nothing, on_connected=nothing, on_lost=nothing)
+        await loop.run(stop)
+
+    stop = asyncio.Event()
+    asyncio.run(connect())
+    (message,) = caplog.messages
+    assert message.startswith("not connected to binance: Binance is not available: try again later; attempt 1 in 0.0 s")

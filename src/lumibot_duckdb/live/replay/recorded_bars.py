@@ -83,10 +83,11 @@ def recorded_bars(
         if found:
             return RecordedBars(timeframe, found, tuple(name for name, info in chosen.items() if info is None))
     of = f" of the source {source}" if source else ""
+    adjusted = "" if adjustment is None else f" with the adjustment {adjustment!r}"
     raise ReplayError(
-        f"the store has no bars{of} of what this session requested ({', '.join(names[:5]) or 'nothing'}) while it ran: "
-        "record them (run --live; bars are stored 15 minutes after their end), download them with a backtest, or name "
-        "the store that has them (--store)"
+        f"the store has no bars{of}{adjusted} of what this session requested ({', '.join(names[:5]) or 'nothing'}) "
+        "while it ran: record them (run --live; bars are stored 15 minutes after their end), download them with a "
+        "backtest, or name the store that has them (--store)"
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
+from lumibot_duckdb.live.closed import closed_before
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.streams.bar_stream import StreamLostError
 from lumibot_duckdb.live.streams.ccxt_connection import CcxtConnection, candles_of, check_streamed, first_to_end
@@ -22,6 +23,7 @@ from lumibot_duckdb.sources.ccxt.markets import SOURCE, series_of
 from lumibot_duckdb.sources.provider import BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.errors import ProviderError, ProviderUnavailableError, RateLimitedError
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
+from lumibot_duckdb.storage.times import moment_of
 
 logger = logging.getLogger(__name__)
 
@@ -159,12 +161,20 @@ class CcxtStream:
             self._clock.doubt()
         closed = market.candles.take_closed(at)
         if closed:
-            on_bars(self._bars(market, closed, self._span(closed), now))
+            on_bars(self._bars(market, closed, self._from_last_candle(self._span(closed)), now))
         for candle in market.candles.take_corrections():
             on_bars(replace(self._bars(market, [candle], self._span([candle]), now), replace=True))
 
     def _span(self, candles: Sequence[Candle]) -> TimeRange:
         return TimeRange(candles[0].start, candles[-1].start + SECONDS[TIMEFRAMES[self._timeframe]])
+
+    def _from_last_candle(self, covered: TimeRange) -> TimeRange:
+        """Return a range that begins where the coverage of the candle before it ends, even if that was just closed.
+
+        The store covers a larger candle only in part when it has just closed: in other series, a bar could begin half
+        an hour after it. Exchanges have no such candles, so nothing begins in the part that is added here.
+        """
+        return TimeRange(min(covered.start, closed_before(self._timeframe, moment_of(covered.start))), covered.end)
 
     def _bars(self, market: Market, candles: Sequence[Candle], covered: TimeRange, now: float) -> LiveBars:
         rows = [(candle.start * 1000, *candle[1:]) for candle in candles]
@@ -216,7 +226,7 @@ class CcxtStream:
         if confirmed is None:
             return []
         covered, candles = confirmed
-        on_bars(self._bars(market, candles, covered, now))
+        on_bars(self._bars(market, candles, self._from_last_candle(covered), now))
         return candles
 
     def _complain(self, error: ProviderError) -> None:

@@ -14,7 +14,11 @@ from lumibot_duckdb.sources.shared.errors import ProviderError
 logger = logging.getLogger(__name__)
 
 _LOGGED_ATTEMPTS, _LOGGED_EVERY = 3, 20
-"""An outage of a day is about a hundred lines."""
+
+
+def is_logged(failures: int) -> bool:
+    """Return whether the last of so many failures in a row is logged. An outage of a day is about a hundred lines."""
+    return failures <= _LOGGED_ATTEMPTS or failures % _LOGGED_EVERY == 0
 
 
 class ConnectionLoop:
@@ -77,8 +81,9 @@ class ConnectionLoop:
                 raise ProviderError(f"{lost}.")
             failures = 1 if self._has_bars else failures + 1
             seconds = self._pace.pause_after(failures)
-            if failures <= _LOGGED_ATTEMPTS or failures % _LOGGED_EVERY == 0:
-                logger.warning("not connected to %s: %s; attempt %d in %.1f s", self._name, lost, failures, seconds)
+            if is_logged(failures):
+                reason = str(lost).rstrip(".")
+                logger.warning("not connected to %s: %s; attempt %d in %.1f s", self._name, reason, failures, seconds)
             await pause(seconds, stop)
 
     def give_up(self, reason: str) -> None:

@@ -12,7 +12,7 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams.arrival_lag import ArrivalLag
-from lumibot_duckdb.live.streams.connection_loop import ConnectionLoop
+from lumibot_duckdb.live.streams.connection_loop import ConnectionLoop, is_logged
 from lumibot_duckdb.live.streams.daemon_call import in_daemon_thread
 from lumibot_duckdb.live.streams.held_corrections import HeldCorrections
 from lumibot_duckdb.live.streams.pace import Pace, pause
@@ -123,7 +123,8 @@ class Supervisor:
                 return True
             except ProviderUnavailableError as error:
                 failures += 1
-                logger.warning("%s", error)
+                if is_logged(failures):
+                    logger.warning("%s", error)
                 await pause(self._pace.pause_after(failures), stop)
         return False
 
