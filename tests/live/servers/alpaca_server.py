@@ -11,6 +11,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from types import TracebackType
@@ -203,6 +204,10 @@ class AlpacaStreamServer:
         self._call(self._each(lambda session: session.connection.transport.abort()))
         self._call(self._without_sessions())
 
+    def half_close(self) -> None:
+        """Send the end of all connections, and go on reading from them."""
+        self._call(self._each(lambda session: session.connection.transport.write_eof()))
+
     def fall_silent(self) -> None:
         """Stop reading from and writing to the present connections, without closing them."""
         self._silent += self._sessions
@@ -228,8 +233,9 @@ class AlpacaStreamServer:
         for session in list(self._sessions):
             wanted = session.channels.get(channel, set())
             if session not in self._silent and (head["S"] in wanted or "*" in wanted):
-                await session.send([{**head, **session.bar(bar, start)}])
-                self.sent += 1
+                with suppress(ConnectionClosed):  # the other end is gone
+                    await session.send([{**head, **session.bar(bar, start)}])
+                    self.sent += 1
 
 
 class _Session:
