@@ -20,7 +20,8 @@ from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import in_ranges, merged, missing
 from lumibot_duckdb.storage.bars.spool import Spool
-from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreNotFoundError
+from lumibot_duckdb.storage.times import moment_of
 from storage.held_store import locked
 
 _LONGEST = 60.0
@@ -216,11 +217,12 @@ class Lives:
 
     def check_store(self) -> None:
         """Check that the store is sound, and has nothing that REST does not have, and all that it covers."""
-        if not self.store.exists():
-            return
         with DuckDBDataStorage(self.store) as storage:
             storage.merge_spooled()
-            report = storage.verify()
+            try:
+                report = storage.verify()
+            except StoreNotFoundError:  # it was killed too early
+                return
             assert report.sound, report.findings
             assert not Spool(self.store).contents().writes
             for key in self._market.keys:
@@ -269,7 +271,8 @@ class Lives:
                 found, expected = stored(storage, key), self._market.bars(key)
                 covered = merged(storage.coverage(key))
                 last = min(settled, int(expected.index[expected.index < settled].max()) + 60)
-                assert missing(TimeRange(covered[0].start, last), covered) == [], key.label()
+                gaps = [f"{moment_of(gap.start)}: {gap.end - gap.start} s" for gap in missing(TimeRange(covered[0].start, last), covered)]
+                assert not gaps, (key.label(), gaps)
                 within = in_ranges(expected.index.to_numpy(), [TimeRange(covered[0].start, last)])
                 pd.testing.assert_frame_equal(found[found.index < last], expected[within], check_names=False)
 

@@ -7,6 +7,7 @@ import threading
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.closed import settle_margin
+from lumibot_duckdb.live.covered_time import trading_gaps
 from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams.arrival_lag import ArrivalLag
 from lumibot_duckdb.live.streams.held_corrections import HeldCorrections
@@ -14,7 +15,7 @@ from lumibot_duckdb.live.streams.recorded_market import RecordedMarket
 from lumibot_duckdb.live.streams.rest_reads import Reading, RestReads
 from lumibot_duckdb.live.streams.totals import Totals
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
-from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreWriteError
 from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, midnight
 
 logger = logging.getLogger(__name__)
@@ -71,16 +72,24 @@ class RestUpkeep:
         self._last_problem = ""
 
     def begin(self) -> EpochSeconds | None:
-        """Begin now, or with the day of the last recorded bar if that is recent; return the start of that bar."""
+        """Begin now or, if bars were recorded lately, where the first gap in them is; return the start of that gap.
+
+        Without a gap, the last bar is returned: it may be the last one that a killed recorder has stored.
+        """
+        self._merge_spooled()
         now = clock.epoch_now()
-        last = max((time for each in self._live if (time := self._last_bar(each.key)) is not None), default=None)
-        if last is None or last < now - _RESUMED_DAYS * SECONDS_PER_DAY:
-            self._since = self._reconciled = now - now % self._live[0].length
-            self._due = now + self._interval
+        self._since = self._reconciled = now - now % self._live[0].length
+        self._due = now + self._interval
+        bounds = [found for each in self._live if (found := self._recorded(each.key))]
+        last = min(now, max((found.end for found in bounds), default=0))  # the clock may have been set back
+        week = TimeRange(now - _RESUMED_DAYS * SECONDS_PER_DAY, now)
+        if last < week.start:
             return None
-        last = min(last, now)  # it is later if the clock of this machine was set back
-        self._since = self._reconciled = midnight(date_of(last, NEW_YORK), NEW_YORK)
-        return last
+        self._due = 0.0
+        gap = min((self._first_gap(each.key, week.start) or last for each in self._live), default=last)
+        self._since = midnight(date_of(gap, NEW_YORK), NEW_YORK)
+        self._reconciled = max(self._since, min(found.start for found in bounds))
+        return gap
 
     def missed(self, gap: TimeRange) -> None:
         """Take note of a range in which the stream was not connected."""
@@ -105,11 +114,32 @@ class RestUpkeep:
         self._read_settled()
         self._reconcile(self._settled_until())
 
-    def _last_bar(self, key: SeriesKey) -> EpochSeconds | None:
+    def _merge_spooled(self) -> None:
+        """Store what an earlier recorder could only keep beside the store: else it counts as missing."""
         try:
-            return self._storage.facts(self._storage.pin(key)).last
+            self._storage.merge_spooled()
+        except StoreWriteError as error:  # the disk is full, for example: later bars are kept beside the store, too
+            logger.warning("%s", error)
+
+    def _recorded(self, key: SeriesKey) -> TimeRange | None:
+        """Return from the first to the last bar of a series; None if it has none."""
+        try:
+            facts = self._storage.facts(self._storage.pin(key))
         except SeriesNotFoundError:
             return None
+        return None if facts.first is None or facts.last is None else TimeRange(facts.first, facts.last)
+
+    def _first_gap(self, key: SeriesKey, since: EpochSeconds) -> EpochSeconds | None:
+        """Return where the first gap before the last bar of a series begins, from a moment on; None if there is none.
+
+        A recorder that is killed leaves one if it has stored new bars, but not yet read what its predecessor missed.
+        """
+        bars = self._recorded(key)
+        if bars is None:
+            return None
+        covered = self._storage.coverage(key, permanent_only=True)
+        gaps = trading_gaps(key, TimeRange(max(since, bars.start), max(since, bars.end)), covered)
+        return gaps[0].start if gaps else None
 
     def _fill_gaps(self) -> None:
         """Read what the stream has missed; what cannot be read is tried again."""
