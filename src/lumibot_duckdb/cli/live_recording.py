@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
+from lumibot_duckdb.cli.store import check_recordable
 
 if TYPE_CHECKING:
     from lumibot_duckdb.live.activation import Activation
@@ -25,7 +26,7 @@ def record_live(store: Path, script: Path | None, arguments: argparse.Namespace)
 
     Raises:
         CommandError: the script would backtest, or the options cannot be used.
-        StorageError: the results are another file, or damaged.
+        StorageError: the store or the results are another file, damaged, or of a newer release.
     """
     if settings(script).get("IS_BACKTESTING", "").strip().lower() == "true":
         raise CommandError(
@@ -37,6 +38,7 @@ def record_live(store: Path, script: Path | None, arguments: argparse.Namespace)
     from lumibot_duckdb.results.location import results_path
 
     try:
+        check_recordable(store)
         _check_results(results_path(arguments.results, store))
         active = activate(store, results=arguments.results, name=arguments.name)
     except (ValueError, InvalidResultError) as error:

@@ -36,6 +36,7 @@ examples:
 exit codes: 0 success; 1 there is no store; 2 wrong usage; 3 the store cannot be used.
 """
 _DAYS = 7
+_RECORD = "record bars into it (lumibot-duckdb run --live, or lumibot-duckdb record)"
 _GAPS_SHOWN = 5
 
 
@@ -54,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.live.recording_status import recording_status
     from lumibot_duckdb.storage.bars.spool import Spool
 
-    storage = existing_store(arguments.store)
+    storage = existing_store(arguments.store, _RECORD)
     try:
         found = recording_status(storage, arguments.days)
     finally:

@@ -18,7 +18,7 @@ from lumibot_duckdb.cli.completers import completed_by, nothing, words
 from lumibot_duckdb.cli.durations import duration
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.settings import settings
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import check_recordable, open_store
 from lumibot_duckdb.display import printable
 from lumibot_duckdb.progress import Progress
 
@@ -97,6 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
     symbols = _symbols(arguments)
     _check_usage(arguments, symbols)
     storage = open_store(arguments.store)
+    check_recordable(storage.path)
     try:
         with _log_on_stderr():
             market = _market(arguments, symbols, storage)
