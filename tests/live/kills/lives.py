@@ -271,7 +271,10 @@ class Lives:
                 found, expected = stored(storage, key), self._market.bars(key)
                 covered = merged(storage.coverage(key))
                 last = min(settled, int(expected.index[expected.index < settled].max()) + 60)
-                gaps = [f"{moment_of(gap.start)}: {gap.end - gap.start} s" for gap in missing(TimeRange(covered[0].start, last), covered)]
+                gaps = [
+                    f"{moment_of(gap.start)}: {gap.end - gap.start} s"
+                    for gap in missing(TimeRange(covered[0].start, last), covered)
+                ]
                 assert not gaps, (key.label(), gaps)
                 within = in_ranges(expected.index.to_numpy(), [TimeRange(covered[0].start, last)])
                 pd.testing.assert_frame_equal(found[found.index < last], expected[within], check_names=False)

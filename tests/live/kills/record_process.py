@@ -25,7 +25,7 @@ from live.servers.binance_server import stream_redirected_to
 from live.servers.binance_session import PACE, QUICK
 from live.streams.recording import redirected_to
 from lumibot_duckdb import clock
-from lumibot_duckdb.cli.main import main
+from lumibot_duckdb.cli import main as command
 from lumibot_duckdb.live.recording.batch_writer import BatchWriter, State
 from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams import ccxt_stream, supervisor
@@ -42,9 +42,8 @@ _WRITE_SECONDS = 0.1
 def run(call: dict[str, Any]) -> int:
     """Run a command, and return its exit code."""
     market = MarketTime(Path(call["market"]))
-    market.count_command()
     with surroundings(call, market):
-        return main(["--store", call["store"], *call["words"]])
+        return command.main(["--store", call["store"], *call["words"]])
 
 
 @contextmanager
@@ -59,7 +58,7 @@ def surroundings(call: dict[str, Any], market: MarketTime) -> Iterator[None]:
             mock.patch.dict(StoreConnection.of.__func__.__kwdefaults__, wait_seconds=1.0),  # type: ignore[attr-defined]
             mock.patch.dict(AlpacaStream.__init__.__kwdefaults__ or {}, ping_seconds=0.5),
         ]
-        for each in [*patched, writes_noted(market, Path(call["safe"]))]:
+        for each in [*patched, begin_noted(market), writes_noted(market, Path(call["safe"]))]:
             entered.enter_context(each)
         rest, stream = call["rest"], call["stream"]
         if "ccxt" in call["words"]:
@@ -68,6 +67,21 @@ def surroundings(call: dict[str, Any], market: MarketTime) -> Iterator[None]:
             client.PROVIDERS["binance"] = client.CcxtProvider(ccxt.binance(), retry_policy=QUICK)
         else:
             entered.enter_context(redirected_to(SimpleNamespace(url=stream, rest=SimpleNamespace(url=rest))))  # type: ignore[arg-type]
+        yield
+
+
+@contextmanager
+def begin_noted(market: MarketTime) -> Iterator[None]:
+    """Note when the command begins to handle signals. What comes before is Python's."""
+    stopped_by_signals = command.stopped_by_signals
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        with stopped_by_signals():
+            market.count_command()
+            yield
+
+    with mock.patch.object(command, "stopped_by_signals", noted):
         yield
 
 

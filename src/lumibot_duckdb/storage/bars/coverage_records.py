@@ -62,14 +62,16 @@ def coverage_to_add(
     asked_at: datetime,
     now: datetime,
     closed_at: datetime | None = None,
+    starts: Int64Array | None = None,
 ) -> list[Covered]:
     """Return what a response that was requested at `asked_at` adds to the coverage of a series (None: a new one).
 
-    Bars that had not closed then, or at `closed_at`, are not covered, however late the response is written.
+    Bars that had not closed then, or at `closed_at`, are not covered, however late the response is written. `starts`
+    are those of its bars.
     """
     closing = epoch_seconds(asked_at if closed_at is None else closed_at)
     proven, provisional = (
-        [closed for piece in pieces if (closed := closed_part(piece, timeframe, closing)) is not None]
+        [closed for piece in pieces if (closed := closed_part(piece, timeframe, closing, starts)) is not None]
         for pieces in (proven, provisional)
     )
     if not proven and not provisional:
