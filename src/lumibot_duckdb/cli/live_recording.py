@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -81,12 +82,20 @@ class _End:
             deactivate(CLOSE_SECONDS if timeout is None else timeout)
             if sys.stderr is not None:
                 for line in _report(reported):
-                    print(f"lumibot-duckdb: {printable(line)}", file=sys.stderr, flush=True)
+                    print_at_the_end(f"lumibot-duckdb: {printable(line)}")
         return True
 
     def start_over(self) -> None:
         """Report nothing in a forked process."""
         self._active = None
+
+
+def print_at_the_end(line: str) -> None:
+    """Print a line on standard error, also from the handler of a signal that came while the program wrote there."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except RuntimeError:  # Python's buffers cannot be entered twice
+        os.write(sys.stderr.fileno(), f"{line}\n".encode(errors="backslashreplace"))
 
 
 def _report(active: Activation) -> Iterator[str]:
