@@ -129,7 +129,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self._count = 0
-        self._on_signal = self._interrupt
+        self._on_signal: Callable[[], object] = self._interrupt
 
     @contextmanager
     def taken(self) -> Iterator[None]:

@@ -80,7 +80,7 @@ class Lives:
         faulty = self._dice.choice([self._held, self._full]) if self._dice.random() < 0.4 else None
         process = self._started(anew=anew)
         try:
-            with suppress(_EndedItself), nullcontext() if faulty is None else faulty(process):
+            with suppress(_EndedEarlyError), nullcontext() if faulty is None else faulty(process):
                 end(process)
                 self._pass(process, lambda: not process.is_running)
             self._check_end(process, may_fail=faulty is not None)
@@ -204,7 +204,7 @@ class Lives:
             if at_most is not None and passed >= at_most:
                 break
             if not process.is_running:
-                raise _EndedItself
+                raise _EndedEarlyError
             if passed > _RECOVERY:
                 self._market.recover()
             assert passed < _LONGEST, f"life {self._number} waits for too long"
@@ -280,7 +280,7 @@ class Lives:
                 pd.testing.assert_frame_equal(found[found.index < last], expected[within], check_names=False)
 
 
-class _EndedItself(Exception):
+class _EndedEarlyError(Exception):
     """The process has ended before a signal came, as it does if the store cannot be used at the start."""
 
 

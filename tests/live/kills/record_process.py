@@ -52,8 +52,8 @@ def surroundings(call: dict[str, Any], market: MarketTime) -> Iterator[None]:
         patched = [
             mock.patch.dict(os.environ, call["environment"]),
             mock.patch.object(clock, "utc_now", market.now),
-            mock.patch.object(supervisor, "Pace", lambda: _PACE),
-            mock.patch.object(ccxt_stream, "CandlePace", lambda: PACE),
+            mock.patch.object(supervisor, "Pace", return_value=_PACE),
+            mock.patch.object(ccxt_stream, "CandlePace", return_value=PACE),
             mock.patch.dict(Recorder.__init__.__kwdefaults__ or {}, pause_seconds=_WRITE_SECONDS),
             mock.patch.dict(StoreConnection.of.__func__.__kwdefaults__, wait_seconds=1.0),  # type: ignore[attr-defined]
             mock.patch.dict(AlpacaStream.__init__.__kwdefaults__ or {}, ping_seconds=0.5),

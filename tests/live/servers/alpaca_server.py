@@ -63,6 +63,10 @@ class SimulatedRest(AlpacaServer):
         self._asked = threading.local()  # requests are answered by several threads
         self.feeds: dict[str, dict[str, dict[int, dict[str, Any]]]] = {"iex": {}, "sip": {}, "us": {}}
 
+    def answered_at(self) -> float:
+        """Return the time of the market."""
+        return self.time.now
+
     def answer(self, request: Request, headers: Mapping[str, str]) -> Answer:
         authorised = headers.get("apca-api-key-id") == KEY and headers.get("apca-api-secret-key") == SECRET
         if request.path in _LATEST and authorised:

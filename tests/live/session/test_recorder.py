@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress

@@ -158,8 +158,8 @@ def replay_session(
     backtested = backtest_session(chosen, kind, first, last, settings, _budget(live))
     if changed_sleeptime(backtested.sleeptime, settings):
         notes.append(
-            f"The sleeptime of the session was {settings['sleeptime']}, and that of the backtest {backtested.sleeptime}: "
-            "iterations that only one of them has are not compared."
+            f"The sleeptime was {settings['sleeptime']} in the session, and is {backtested.sleeptime} in the backtest: "
+            "one of them makes requests that the other does not make."
         )
     backtest = _until(last, backtested.tables)
     within = timedelta(microseconds=Iterations.of(backtest).step * 3 // 2)

@@ -80,16 +80,20 @@ class RestUpkeep:
         now = clock.epoch_now()
         self._since = self._reconciled = now - now % self._live[0].length
         self._due = now + self._interval
-        bounds = [found for each in self._live if (found := self._recorded(each.key))]
-        last = min(now, max((found.end for found in bounds), default=0))  # the clock may have been set back
-        week = TimeRange(now - _RESUMED_DAYS * SECONDS_PER_DAY, now)
-        if last < week.start:
+        recorded = {each.key: found for each in self._live if (found := self._recorded(each.key))}
+        last = min(now, max((found.end for found in recorded.values()), default=0))  # the clock may have been set back
+        week_ago = now - _RESUMED_DAYS * SECONDS_PER_DAY
+        if last < week_ago:
             return None
         self._due = 0.0
-        gap = min((self._first_gap(each.key, week.start) or last for each in self._live), default=last)
-        self._since = midnight(date_of(gap, NEW_YORK), NEW_YORK)
-        self._reconciled = max(self._since, min(found.start for found in bounds))
-        return gap
+        first = min(found.start for found in recorded.values())
+        missed = min(
+            self._first_gap(key, max(found.start, week_ago), found.end, last) for key, found in recorded.items()
+        )
+        unread = min(self._first_gap(each.key, max(first, week_ago), last, last) for each in self._settled)
+        self._since = _day_of(min(missed, unread))
+        self._reconciled = max(_day_of(missed), first)
+        return missed
 
     def missed(self, gap: TimeRange) -> None:
         """Take note of a range in which the stream was not connected."""
@@ -106,7 +110,7 @@ class RestUpkeep:
         if not self._due - self._interval <= now < self._due:  # also if the clock was set back
             self._due = now + self._interval
             self._read_settled()
-            self._reconcile(midnight(date_of(self._settled_until(), NEW_YORK), NEW_YORK))
+            self._reconcile(_day_of(self._settled_until()))
 
     def finish(self) -> None:
         """Read everything that has settled, and compare it."""
@@ -129,17 +133,16 @@ class RestUpkeep:
             return None
         return None if facts.first is None or facts.last is None else TimeRange(facts.first, facts.last)
 
-    def _first_gap(self, key: SeriesKey, since: EpochSeconds) -> EpochSeconds | None:
-        """Return where the first gap before the last bar of a series begins, from a moment on; None if there is none.
+    def _first_gap(
+        self, key: SeriesKey, start: EpochSeconds, end: EpochSeconds, otherwise: EpochSeconds
+    ) -> EpochSeconds:
+        """Return where the first gap of a series within a range begins.
 
         A recorder that is killed leaves one if it has stored new bars, but not yet read what its predecessor missed.
         """
-        bars = self._recorded(key)
-        if bars is None:
-            return None
         covered = self._storage.coverage(key, permanent_only=True)
-        gaps = trading_gaps(key, TimeRange(max(since, bars.start), max(since, bars.end)), covered)
-        return gaps[0].start if gaps else None
+        gaps = trading_gaps(key, TimeRange(start, max(start, end)), covered)
+        return gaps[0].start if gaps else otherwise
 
     def _fill_gaps(self) -> None:
         """Read what the stream has missed; what cannot be read is tried again."""
@@ -191,3 +194,8 @@ class RestUpkeep:
         if problem and problem != self._last_problem:
             logger.warning("%s. The next reading tries again", problem.rstrip("."))
         self._last_problem = problem
+
+
+def _day_of(time: EpochSeconds) -> EpochSeconds:
+    """Return when the day of a time began in New York."""
+    return midnight(date_of(time, NEW_YORK), NEW_YORK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -16,6 +16,9 @@ from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.times import Int64Array
 
 _COLUMNS = pa.schema(
     [
