@@ -211,7 +211,7 @@ class Lives:
             self._market.step()
             if self._dice.random() < mishaps:
                 self._market.misbehave()
-            time.sleep(self._market.pause)
+            time.sleep(self._market.pause if passed < _RECOVERY else 10 * self._market.pause)
 
     # -- the store -------------------------------------------------------------------------------------------
 
@@ -251,7 +251,10 @@ class Lives:
         return {int(line[2]) for line in lines if line[:2] == [key.source, key.asset.symbol]}
 
     def finish(self) -> None:
-        """Let a recorder live until it is asked to end; then the store has what REST has, without a gap."""
+        """Let a recorder live until it is asked to end; then the store has what REST has, without a gap.
+
+        Beside it are only the files that each store has.
+        """
         self._number += 1
         self._market.recover()
         process = self._started(anew=False)
@@ -265,6 +268,8 @@ class Lives:
             process.end()
             print(process.log.read_text())
         self.check_store()
+        left = {each.name.removeprefix(self.store.name) for each in self.store.parent.iterdir()}
+        assert left == {"", ".lock", ".turn", ".use"}
         settled = int(self._market.now) // 60 * 60 - 20 * 60
         with DuckDBDataStorage(self.store) as storage:
             for key in self._market.keys:

@@ -65,7 +65,7 @@ class Market(Protocol):
 class AlpacaPairs:
     """Alpaca's coins. A step is a minute."""
 
-    pause = 0.015
+    pause = 0.03
 
     def __init__(self, server: AlpacaStreamServer, seed: int) -> None:
         self._server = server
@@ -140,7 +140,7 @@ class AlpacaPairs:
 class BinancePairs:
     """Binance's coins. A step is ten seconds."""
 
-    pause = 0.005
+    pause = 0.01
 
     def __init__(self, server: LiveBinanceServer, seed: int) -> None:
         self._server = server

@@ -30,7 +30,7 @@ def processes() -> Iterator[Processes]:
 
 @pytest.mark.parametrize("opened", [alpaca, binance])
 @pytest.mark.parametrize(
-    ("lives", "seed"), [(4, 1), *(pytest.param(20, seed, marks=pytest.mark.long) for seed in (2, 3, 4))]
+    ("lives", "seed"), [(3, 1), *(pytest.param(20, seed, marks=pytest.mark.long) for seed in (2, 3, 4))]
 )
 def test_killed_recorders(
     tmp_path: Path,
@@ -40,14 +40,13 @@ def test_killed_recorders(
     seed: int,
 ) -> None:
     shared = MarketTime(tmp_path / "market")
-    may_fill = lives > 4 and os.geteuid() == 0
+    may_fill = lives > 3 and os.geteuid() == 0
     with (
         opened(shared, seed) as market,
         mounted_disk(tmp_path / "disk") if may_fill else nullcontext(tmp_path / "disk") as disk,
     ):
         made = Lives(tmp_path, disk, market, shared, processes, seed, may_fill=may_fill)
         for number in range(lives):
-            made.live(anew=lives > 4 and number % 5 == 4)
+            made.live(anew=lives > 3 and number % 5 == 4)
         made.finish()
-        print(made.ended, made.store.parent)
-        print(sorted(each.name for each in made.store.parent.iterdir()))
+        print(made.ended)

@@ -72,9 +72,9 @@ class RestUpkeep:
         self._last_problem = ""
 
     def begin(self) -> EpochSeconds | None:
-        """Begin now or, if bars were recorded lately, where the first gap in them is; return the start of that gap.
+        """Begin now or, if bars were recorded lately, at the first gap in them; return now in that case.
 
-        Without a gap, the last bar is returned: it may be the last one that a killed recorder has stored.
+        Without a gap it is the last bar, which may be the last one that a killed recorder has stored.
         """
         self._merge_spooled()
         now = clock.epoch_now()
@@ -93,11 +93,13 @@ class RestUpkeep:
         unread = min(self._first_gap(each.key, max(first, week_ago), last, last) for each in self._settled)
         self._since = _day_of(min(missed, unread))
         self._reconciled = max(_day_of(missed), first)
-        return missed
+        self.missed(TimeRange(missed, now))
+        return now
 
     def missed(self, gap: TimeRange) -> None:
         """Take note of a range in which the stream was not connected."""
-        self._gaps.append(gap)
+        if gap.start < gap.end:
+            self._gaps.append(gap)
 
     def work(self) -> None:
         """Do what is due."""
@@ -175,6 +177,7 @@ class RestUpkeep:
 
     def _reconcile(self, until: EpochSeconds) -> None:
         """Make the bars of the stream equal to those of REST up to a time, and report how they differed."""
+        until = min([until, *(gap.start for gap in self._gaps)])  # the stream cannot have sent what it missed
         if until <= self._reconciled:
             return
         within = TimeRange(self._reconciled, until)
