@@ -174,18 +174,11 @@ class Lives:
             yield
             return
         self._pass(process, at_most=self._dice.uniform(0, 0.5))
-        left = self._dice.choice([0, 0, 4_096, 65_536])
-        with self._filler.open("wb", buffering=0) as file, suppress(OSError):
-            while file.write(bytes(65_536)) == 65_536:
-                pass
-        size = self._filler.stat().st_size
-        with self._filler.open("r+b") as file:
-            file.truncate(max(0, size - left))
-        try:
-            yield
-        finally:
-            process.end()  # or it goes on to write
-            self._filler.unlink()
+        with filled(self._filler, self._dice.choice([0, 0, 4_096, 65_536])):
+            try:
+                yield
+            finally:
+                process.end()  # or it goes on to write
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -296,3 +289,17 @@ def stored(storage: DuckDBDataStorage, key: SeriesKey) -> pd.DataFrame:
     except SeriesNotFoundError:
         return pd.DataFrame(columns=COLUMNS, index=pd.Index([], dtype="int64"))
     return bars.set_axis(pd.DatetimeIndex(bars.index).as_unit("s").asi8)[COLUMNS].astype("float64")
+
+
+@contextmanager
+def filled(filler: Path, left: int) -> Iterator[None]:
+    """Fill a small disk with a file, but for some bytes."""
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(65_536)) == 65_536:
+            pass
+    try:
+        with filler.open("r+b") as file:
+            file.truncate(max(0, filler.stat().st_size - left))
+        yield
+    finally:
+        filler.unlink()
