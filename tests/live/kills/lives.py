@@ -36,7 +36,7 @@ class Lives:
 
     Parameters:
         folder: for logs.
-        disk: the folder of the store. If it may be `filled`, it is a small disk of its own.
+        disk: the folder of the store. If it may be `filled`, it is a small separate disk.
         market: the market.
         shared: its time.
         processes: start the recorder.
@@ -178,7 +178,7 @@ class Lives:
             try:
                 yield
             finally:
-                process.end()  # or it goes on to write
+                process.end()  # before it can write again
 
     # -- time ------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class MarketTime:
         """Return the time, which the package reads as that of its machine."""
         return datetime.fromtimestamp(_TIME.unpack_from(self._bytes, 0)[0], timezone.utc)
 
-    # -- of the processes, each of which counts on where the last one ended ------------------------------------
+    # -- counted by the processes, which continue each other's counts --------------------------------------------
 
     @property
     def commands(self) -> int:

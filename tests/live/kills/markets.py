@@ -26,7 +26,7 @@ _BROKEN = Answer({"message": "internal error"}, 500)
 
 
 class Market(Protocol):
-    """A market with two coins, of which the second one is not traded in each minute."""
+    """A market with two coins. The second one is not traded in each minute."""
 
     words: tuple[str, ...]
     environment: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""`lumibot-duckdb record` in a process of its own, on loopback servers and at the time of a test.
+"""`lumibot-duckdb record` in a separate process, on loopback servers and at the time of a test.
 
 The command is the real one, with the real clients: only their addresses are others, and its pauses are shorter.
 `python -m live.kills.record_process` forks from a process that has imported all it needs, for each line of its standard

@@ -209,7 +209,7 @@ class AlpacaStreamServer:
         self._call(self._without_sessions())
 
     def half_close(self) -> None:
-        """Send the end of all connections, and go on reading from them."""
+        """Send the end of all connections, but continue to read from them."""
         self._call(self._each(lambda session: session.connection.transport.write_eof()))
 
     def fall_silent(self) -> None:

@@ -252,7 +252,7 @@ class LiveBinanceServer(BinanceServer):
         return sum(len(connection.streams) for connection in list(self._connections))
 
     def half_close(self) -> None:
-        """Send the end of all connections, and go on reading from them."""
+        """Send the end of all connections, but continue to read from them."""
         for connection in list(self._connections):
             with suppress(OSError):
                 connection.socket.socket.shutdown(socket.SHUT_WR)
