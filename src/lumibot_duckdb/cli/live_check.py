@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
-from lumibot_duckdb.cli.store import existing_store
+from lumibot_duckdb.cli.store import RECORD, existing_store
 
 if TYPE_CHECKING:
     from lumibot_duckdb.cli.parser import CommandParser
@@ -55,7 +55,7 @@ def configure(parser: CommandParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     day = _day(arguments.day)
-    storage = existing_store(arguments.store)
+    storage = existing_store(arguments.store, RECORD)
     try:
         return _check(storage, arguments, day)
     finally:

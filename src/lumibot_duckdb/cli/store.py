@@ -13,6 +13,10 @@ from lumibot_duckdb.cli.settings import settings
 if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
 
+IMPORT = "import bars into it (lumibot-duckdb import)"
+RECORD = "record bars into it (lumibot-duckdb run --live, or lumibot-duckdb record)"
+"""Remedies, if there is no store."""
+
 _LOOK_SECONDS = 2.0
 
 
@@ -99,9 +103,6 @@ def check_recordable(path: Path) -> None:
             raise error if str(path) in str(error) else type(error)(f"{path}: {error}") from None
         finally:
             connection.close()
-
-
-IMPORT = "import bars into it (lumibot-duckdb import)"
 
 
 def existing_store(store: str | None, remedy: str = IMPORT) -> DuckDBDataStorage:
