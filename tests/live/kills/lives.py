@@ -60,7 +60,8 @@ class Lives:
         self._market = market
         self._shared = shared
         self._processes = processes
-        self._dice = random.Random(seed)
+        self._seed = seed
+        self._dice, self._dice_of_mishaps = random.Random(), random.Random(seed)
         self._number = 0
 
     # -- a life ----------------------------------------------------------------------------------------------
@@ -68,6 +69,7 @@ class Lives:
     def live(self, *, anew: bool = False) -> None:
         """Start a recorder, and end it at some moment; then check the store."""
         self._number += 1
+        self._dice = random.Random(f"life {self._number} of {self._seed}")  # the same however long others took
         ends: list[tuple[str, Callable[[RecordProcess], None]]] = [
             ("starting", self._starting),
             ("connecting", self._connecting),
@@ -202,7 +204,7 @@ class Lives:
                 self._market.recover()
             assert passed < _LONGEST, f"life {self._number} waits for too long"
             self._market.step()
-            if self._dice.random() < mishaps:
+            if self._dice_of_mishaps.random() < mishaps:
                 self._market.misbehave()
             time.sleep(self._market.pause if passed < _RECOVERY else 10 * self._market.pause)
 

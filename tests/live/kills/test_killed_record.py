@@ -30,7 +30,7 @@ def processes() -> Iterator[Processes]:
 
 @pytest.mark.parametrize("opened", [alpaca, binance])
 @pytest.mark.parametrize(
-    ("lives", "seed"), [(3, 1), *(pytest.param(20, seed, marks=pytest.mark.long) for seed in (2, 3, 4))]
+    ("lives", "seed"), [(3, 380), *(pytest.param(20, seed, marks=pytest.mark.long) for seed in (2, 3, 4))]
 )
 def test_killed_recorders(
     tmp_path: Path,
