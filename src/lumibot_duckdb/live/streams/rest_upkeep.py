@@ -72,9 +72,9 @@ class RestUpkeep:
         self._last_problem = ""
 
     def begin(self) -> EpochSeconds | None:
-        """Begin now or, if bars were recorded lately, at the first gap in them; return now in that case.
+        """Begin now or, if bars were recorded lately, at the first gap in them, else at the last bar.
 
-        Without a gap it is the last bar, which may be the last one that a killed recorder has stored.
+        Return since when the stream misses bars that are not noted yet: now, or None if none were recorded lately.
         """
         self._merge_spooled()
         now = clock.epoch_now()
