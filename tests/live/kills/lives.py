@@ -24,7 +24,7 @@ from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreNotFoundErro
 from lumibot_duckdb.storage.times import moment_of
 from storage.held_store import locked
 
-_LONGEST = 60.0
+_LONGEST = 150.0
 _RECOVERY = 1.0
 """After so many seconds of waiting, the market behaves."""
 _ORDERLY = (signal.SIGTERM, signal.SIGINT)
@@ -256,7 +256,8 @@ class Lives:
         try:
             self._pass(process, lambda: self._shared.writes > self._writes and self._market.is_connected)
             self._pass(process, at_most=0.5)
-            self._market.end_day()
+            until = int(self._market.now) // 60 * 60
+            self._market.settle()
             process.send(signal.SIGTERM)
             assert process.wait() == 0
         finally:
@@ -265,12 +266,11 @@ class Lives:
         self.check_store()
         left = {each.name.removeprefix(self.store.name) for each in self.store.parent.iterdir()}
         assert left == {"", ".lock", ".turn", ".use"}
-        settled = int(self._market.now) // 60 * 60 - 20 * 60
         with DuckDBDataStorage(self.store) as storage:
             for key in self._market.keys:
                 found, expected = stored(storage, key), self._market.bars(key)
                 covered = merged(storage.coverage(key))
-                last = min(settled, int(expected.index[expected.index < settled].max()) + 60)
+                last = int(expected.index[expected.index < until].max()) + 60
                 gaps = [
                     f"{moment_of(gap.start)}: {gap.end - gap.start} s"
                     for gap in missing(TimeRange(covered[0].start, last), covered)

@@ -22,6 +22,7 @@ COINS = {"BTC": 20.0, "ETH": 0.7}
 """How many trades a minute has on average."""
 _START = 1_700_000_040  # a whole minute
 _HOUR = 3_600
+_SETTLING = 6 * _HOUR
 _BROKEN = Answer({"message": "internal error"}, 500)
 
 
@@ -52,8 +53,11 @@ class Market(Protocol):
     def recover(self) -> None:
         """Do nothing wrong any more."""
 
-    def end_day(self) -> None:
-        """Let so much time pass that all bars so far settle."""
+    def settle(self) -> None:
+        """Let so much time pass without trades that all bars so far settle.
+
+        On a busy machine, the recorder is behind the market, and takes bars for settled as much later.
+        """
 
     def bars(self, key: SeriesKey) -> pd.DataFrame:
         """Return all closed bars of REST, by epoch seconds."""
@@ -125,8 +129,8 @@ class AlpacaPairs:
         self._server.refuse_connections = False
         self._server.rest.faults.clear()
 
-    def end_day(self) -> None:
-        self._server.time.now += 1_800
+    def settle(self) -> None:
+        self._server.time.now += _SETTLING
 
     def bars(self, key: SeriesKey) -> pd.DataFrame:
         found = self._server.rest.feeds["us"].get(f"{key.asset.symbol}/USD", {})
@@ -187,9 +191,8 @@ class BinancePairs:
         self._server.faults_of_stream = StreamFaults()
         self._server.faults.clear()
 
-    def end_day(self) -> None:
-        for _ in range(180):
-            self.step()
+    def settle(self) -> None:
+        self._server.now += _SETTLING
 
     def bars(self, key: SeriesKey) -> pd.DataFrame:
         shown = self._server.candles(f"{key.asset.symbol}USDT", "1m").iloc[:-1]  # the last one is open

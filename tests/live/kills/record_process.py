@@ -35,7 +35,7 @@ from lumibot_duckdb.sources.ccxt import client
 from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from sources.ccxt.exchanges import exchange_redirected_to
 
-_PACE = Pace(poll=0.02, first_pause=0.02, longest_pause=0.1, final_read=5, final_write=5, refused_connections=10**6)
+_PACE = Pace(poll=0.02, first_pause=0.02, longest_pause=0.1, final_read=30, final_write=30, refused_connections=10**6)
 _WRITE_SECONDS = 0.1
 
 
