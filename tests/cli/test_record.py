@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import doctest
 import logging
 import os
@@ -123,6 +124,27 @@ def test_second_signal_skips_the_last_reading(
     assert ended.code == 130
     assert ended.err.endswith("lumibot-duckdb: interrupted: the bars that were received are stored\n")
     assert len(command.bars("SPY", source="alpaca_live")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_it_records_ends_it_in_order(
+    command: Command, server: AlpacaStreamServer, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = asyncio.run
+
+    def signalled(coroutine: Any) -> None:
+        os.kill(os.getpid(), number)
+        run(coroutine)
+
+    monkeypatch.setattr(asyncio, "run", signalled)
+    handler = signal.getsignal(number)
+    ended = command("record", "--symbols", "SPY")
+    assert (ended.code, ended.out) == (
+        0,
+        "Recorded 0 bars of 1 symbol from Alpaca (iex), with 0 corrections and 0 connections.\n",
+    )
+    assert signal.getsignal(number) == handler
+    assert not server.connections
 
 
 def test_it_stops_after_a_time(command: Command, server: AlpacaStreamServer) -> None:

@@ -254,6 +254,45 @@ def test_what_cannot_be_recorded_is_said_before_the_script_starts(
     assert printed.err.startswith(f"lumibot-duckdb: {message}")
 
 
+FOREIGN, NEWER, DAMAGED = "a foreign database", "a newer release", "no database"
+
+
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        (FOREIGN, "not a lumibot-duckdb store (it has prices); choose another path"),
+        (NEWER, "written by a newer release of lumibot-duckdb (schema 999;"),
+        (DAMAGED, ""),
+    ],
+)
+@pytest.mark.parametrize("words", [("run", "--live"), ("record", "--symbols")])
+def test_live_bars_are_not_recorded_in_a_store_that_cannot_take_them(
+    store: str,
+    message: str,
+    words: tuple[str, ...],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """This is known before the script runs, or the stream is opened."""
+    (folder / "script.py").write_text("print('started')")
+    monkeypatch.chdir(folder)
+    path = folder / "my.duckdb"
+    if store == DAMAGED:
+        path.write_bytes(b"no database" * 1_000)
+    else:
+        with duckdb.connect(path) as other:
+            table = "prices" if store == FOREIGN else "store_meta"
+            other.execute(f"CREATE TABLE {table} AS SELECT 'schema_version' AS key, '999' AS value")
+            other.execute(f"INSERT INTO {table} VALUES ('store_id', 'x')")
+    monkeypatch.setenv("LUMIBOT_DUCKDB_PATH", str(path))
+    assert main([*words, "script.py"]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert str(path) in printed.err
+    assert message in printed.err
+
+
 def test_a_session_is_not_recorded_in_a_file_of_something_else(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

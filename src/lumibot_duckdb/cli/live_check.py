@@ -11,7 +11,7 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
-from lumibot_duckdb.cli.store import existing_store
+from lumibot_duckdb.cli.store import RECORD, existing_store
 from lumibot_duckdb.storage.times import NEW_YORK
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def configure(parser: CommandParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     day = _day(arguments.day)
-    storage = existing_store(arguments.store)
+    storage = existing_store(arguments.store, RECORD)
     try:
         return _check(storage, arguments, day)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
+from lumibot_duckdb.cli.store import check_recordable
 
 if TYPE_CHECKING:
     from lumibot_duckdb.live.activation import Activation
@@ -25,7 +27,7 @@ def record_live(store: Path, script: Path | None, arguments: argparse.Namespace)
 
     Raises:
         CommandError: the script would backtest, or the options cannot be used.
-        StorageError: the results are another file, or damaged.
+        StorageError: the store or the results are another file, damaged, or of a newer release.
     """
     if settings(script).get("IS_BACKTESTING", "").strip().lower() == "true":
         raise CommandError(
@@ -37,6 +39,7 @@ def record_live(store: Path, script: Path | None, arguments: argparse.Namespace)
     from lumibot_duckdb.results.location import results_path
 
     try:
+        check_recordable(store)
         _check_results(results_path(arguments.results, store))
         active = activate(store, results=arguments.results, name=arguments.name)
     except (ValueError, InvalidResultError) as error:
@@ -79,12 +82,20 @@ class _End:
             deactivate(CLOSE_SECONDS if timeout is None else timeout)
             if sys.stderr is not None:
                 for line in _report(reported):
-                    print(f"lumibot-duckdb: {printable(line)}", file=sys.stderr, flush=True)
+                    print_at_the_end(f"lumibot-duckdb: {printable(line)}")
         return True
 
     def start_over(self) -> None:
         """Report nothing in a forked process."""
         self._active = None
+
+
+def print_at_the_end(line: str) -> None:
+    """Print a line on standard error, also from the handler of a signal that came while the program wrote there."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except RuntimeError:  # Python's buffers cannot be entered twice
+        os.write(sys.stderr.fileno(), f"{line}\n".encode(errors="backslashreplace"))
 
 
 def _report(active: Activation) -> Iterator[str]:

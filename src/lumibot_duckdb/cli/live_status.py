@@ -11,7 +11,7 @@ from lumibot_duckdb.cli.completers import completed_by, nothing
 from lumibot_duckdb.cli.layout import count, new_york, printable, table, terminal_width
 from lumibot_duckdb.cli.numbers import whole_number
 from lumibot_duckdb.cli.series_json import key_as_json
-from lumibot_duckdb.cli.store import existing_store
+from lumibot_duckdb.cli.store import RECORD, existing_store
 from lumibot_duckdb.storage.times import moment_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from lumibot_duckdb.live.recording_status import recording_status
     from lumibot_duckdb.storage.bars.spool import Spool
 
-    storage = existing_store(arguments.store)
+    storage = existing_store(arguments.store, RECORD)
     try:
         found = recording_status(storage, arguments.days)
     finally:

@@ -8,17 +8,19 @@ import logging
 import re
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from lumibot_duckdb.cli.completers import completed_by, nothing, words
 from lumibot_duckdb.cli.durations import duration
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.settings import settings
-from lumibot_duckdb.cli.store import open_store
+from lumibot_duckdb.cli.store import check_recordable, open_store
 from lumibot_duckdb.display import printable
 from lumibot_duckdb.progress import Progress
 
@@ -98,15 +100,18 @@ def _run(arguments: argparse.Namespace) -> int:
     symbols = _symbols(arguments)
     _check_usage(arguments, symbols)
     storage = open_store(arguments.store)
+    check_recordable(storage.path)
     try:
         with _log_on_stderr():
             market = _market(arguments, symbols, storage)
             recorder = Recorder(lambda: storage)
             supervisor = Supervisor(market, storage, recorder)
-            try:
-                asyncio.run(_record(supervisor, market, recorder, arguments.stop_after))
-            finally:
-                recorder.close(30.0)
+            signals = _Signals()
+            with signals.taken():
+                try:
+                    asyncio.run(_record(supervisor, market, signals, arguments.stop_after))
+                finally:
+                    recorder.close(30.0)
     except ProviderError as error:
         raise CommandError(str(error), exit_code=1) from None
     except asyncio.CancelledError:
@@ -117,13 +122,59 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _record(supervisor: Supervisor, market: RecordedMarket, recorder: object, seconds: int | None) -> None:
+class _Signals:
+    """Ctrl-C, SIGTERM and SIGHUP. They may also come before the event loop runs, and while the last bars are written.
+
+    An exception would leave a loop behind that is half made. So signals are counted, and only a repeated one is raised.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._on_signal: Callable[[], object] = self._interrupt
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take the signals during the block, except those that the process ignores."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # it gets no signals
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            for number, handler in before.items():
+                if handler is not signal.SIG_IGN:
+                    signal.signal(number, self._take)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def passed_to(self, act: Callable[[], None]) -> Iterator[None]:
+        """Call a function in the running event loop for each signal, those included that have come before."""
+        loop = asyncio.get_running_loop()
+        self._on_signal = lambda: loop.call_soon_threadsafe(act)
+        for _ in range(self._count):
+            act()
+        try:
+            yield
+        finally:
+            self._on_signal = self._interrupt
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        self._on_signal()
+
+    def _interrupt(self) -> None:
+        if self._count > 1:
+            raise KeyboardInterrupt
+
+
+async def _record(supervisor: Supervisor, market: RecordedMarket, signals: _Signals, seconds: int | None) -> None:
     """Run the supervisor until a signal comes or the time is over, with a status line.
 
     Raises `asyncio.CancelledError` at a second signal.
     """
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     running = asyncio.ensure_future(supervisor.run(stop))
 
     def take_signal() -> None:
@@ -133,13 +184,9 @@ async def _record(supervisor: Supervisor, market: RecordedMarket, recorder: obje
             logger.info("stopping, after reading what has settled; another Ctrl-C stops at once")
             stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            with suppress(RuntimeError, ValueError):  # not the main thread
-                loop.add_signal_handler(number, take_signal)
     if seconds is not None:
-        loop.call_later(seconds, stop.set)
-    with Progress("Connecting") as line:
+        asyncio.get_running_loop().call_later(seconds, stop.set)
+    with signals.passed_to(take_signal), Progress("Connecting") as line:
         drawing = asyncio.ensure_future(_keep_drawing(line, supervisor, market, stop))
         try:
             await running

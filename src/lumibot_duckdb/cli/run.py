@@ -47,7 +47,8 @@ examples:
 
 LUMIBOT_USE_DUCKDB=false runs every backtest on Lumibot's own storage; LUMIBOT_DUCKDB_ROLLOUT=25 runs 25 % on the store.
 
-exit codes: those of the script; 2 wrong usage, or the script cannot be read; 3 the results cannot be used.
+exit codes: those of the script; 2 wrong usage, or the script cannot be read; 3 the store or the results cannot
+be used.
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,12 @@ from lumibot_duckdb.cli.settings import settings
 
 if TYPE_CHECKING:
     from lumibot_duckdb.duckdb_storage import DuckDBDataStorage
+
+IMPORT = "import bars into it (lumibot-duckdb import)"
+RECORD = "record bars into it (lumibot-duckdb run --live, or lumibot-duckdb record)"
+"""Remedies, if there is no store."""
+
+_LOOK_SECONDS = 2.0
 
 
 def chosen_location(store: str | None, script: Path | None = None) -> str | None:
@@ -73,15 +79,40 @@ def open_store(store: str | None) -> DuckDBDataStorage:
         raise CommandError(str(error)) from None
 
 
-def existing_store(store: str | None) -> DuckDBDataStorage:
+def check_recordable(path: Path) -> None:
+    """Raise `StorageError` if live bars could never be written to the store at `path`.
+
+    There may be none yet, and one that is in use can be written later.
+    """
+    from lumibot_duckdb.storage import migrations
+    from lumibot_duckdb.storage.connection.store_connection import StoreConnection
+    from lumibot_duckdb.storage.errors import (
+        ReplicaError,
+        StoreBusyError,
+        StoreDamagedError,
+        StoreNotFoundError,
+        StoreVersionError,
+    )
+
+    connection = StoreConnection.of(path)
+    with suppress(StoreBusyError, StoreNotFoundError):
+        try:
+            with connection.read(_LOOK_SECONDS) as cursor:
+                migrations.refuse_read_only(migrations.state(cursor))
+        except (StoreDamagedError, StoreVersionError, ReplicaError) as error:
+            raise error if str(path) in str(error) else type(error)(f"{path}: {error}") from None
+        finally:
+            connection.close()
+
+
+def existing_store(store: str | None, remedy: str = IMPORT) -> DuckDBDataStorage:
     """Return `open_store` for a command that needs a store to work on. Raises `CommandError` if there is none."""
     storage = open_store(store)
     if not storage.path.exists():
-        raise no_store(storage.path)
+        raise no_store(storage.path, remedy)
     return storage
 
 
-def no_store(path: Path) -> CommandError:
+def no_store(path: Path, remedy: str = IMPORT) -> CommandError:
     """Return the error of a command that needs a store to work on."""
-    remedy = "import bars into it (lumibot-duckdb import), or name another with --store"
-    return CommandError(f"there is no store at {path} yet: {remedy}", exit_code=1)
+    return CommandError(f"there is no store at {path} yet: {remedy}, or name another with --store", exit_code=1)

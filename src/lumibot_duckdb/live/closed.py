@@ -19,8 +19,7 @@ from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
 from lumibot_duckdb.storage.bars.coverage import end_of_closed_bars
 from lumibot_duckdb.storage.errors import InvalidBarsError
-from lumibot_duckdb.storage.timeframes import bar_seconds, is_of_days
-from lumibot_duckdb.storage.times import SECONDS_PER_DAY, bar_starts, epoch_seconds
+from lumibot_duckdb.storage.times import bar_starts, epoch_seconds
 
 if TYPE_CHECKING:
     from lumibot_duckdb.storage.times import Int64Array
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 NO_MARGIN = timedelta(0)
 _SETTLE_VARIABLE = "LUMIBOT_SHARED_BARS_SETTLE_MINUTES"
 _USUAL_MINUTES = 15.0
-_CLOCK_CHANGE = 3_600
 
 
 def closed_before(timeframe: str, now: datetime, margin: timedelta = NO_MARGIN) -> EpochSeconds:
@@ -50,14 +48,8 @@ def closed_before(timeframe: str, now: datetime, margin: timedelta = NO_MARGIN) 
 
 
 def end_of_closed(starts: Int64Array, timeframe: str, now: datetime, margin: timedelta = NO_MARGIN) -> EpochSeconds:
-    """Return a time as `closed_before` does, for bars that are known.
-
-    They need not start where those of their length usually do: an hour may begin at a quarter past, and Alpaca's days
-    of coins begin at midnight in Chicago. Days may have 25 hours, except those of UTC.
-    """
-    length = bar_seconds(timeframe) + _CLOCK_CHANGE * (is_of_days(timeframe) & (starts % SECONDS_PER_DAY != 0))
-    unfinished = starts[starts + length > epoch_seconds(now - margin)]
-    return int(unfinished.min(initial=closed_before(timeframe, now, margin)))
+    """Return a time as `closed_before` does, for bars that are known, wherever they start."""
+    return end_of_closed_bars(timeframe, epoch_seconds(now - margin), starts)
 
 
 def end_of_closed_in_order(starts: BarStarts, timeframe: str, now: EpochSeconds) -> EpochSeconds:

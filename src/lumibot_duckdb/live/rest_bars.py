@@ -12,6 +12,7 @@ from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 
 if TYPE_CHECKING:
     from lumibot_duckdb.sources.alpaca.client import AlpacaProvider
+    from lumibot_duckdb.sources.ccxt.client import CcxtProvider
     from lumibot_duckdb.sources.retry_policy import RetryPolicy
 
 ALPACA, CCXT = "alpaca", "ccxt"
@@ -38,7 +39,8 @@ class RestBars:
         self._share = share
         self._retry_policy = retry_policy
         self._alpaca: AlpacaProvider | None = None
-        self._exchanges: dict[str, BarProvider] = {}
+        self._exchanges: dict[str, CcxtProvider] = {}
+        self._stopped = False
 
     def responses(self, key: SeriesKey, ranges: Sequence[TimeRange]) -> Iterator[BarResponse]:
         """Yield the bars of a series that start in some ranges.
@@ -60,6 +62,12 @@ class RestBars:
                 symbol, key.timeframe, pieces, asset.asset_type, key.adjustment, label=asset.label(), progress=False
             )
         )
+
+    def stop(self) -> None:
+        """End the pauses between requests to exchanges, also those to come. Those raise `StoppedError`."""
+        self._stopped = True
+        for exchange in list(self._exchanges.values()):
+            exchange.stop()
 
     def alpaca(self) -> AlpacaProvider:
         """Return Alpaca, with the credentials of the environment. Raises `InvalidKeyError` if there are none."""
@@ -90,6 +98,8 @@ class RestBars:
             self._exchanges[exchange_id] = CcxtProvider(
                 kind({"enableRateLimit": True, "rateLimit": pause}), retry_policy=self._retry_policy
             )
+        if self._stopped:
+            self._exchanges[exchange_id].stop()
         return self._exchanges[exchange_id]
 
 

@@ -95,12 +95,7 @@ def migrate(
     made without macros, and gets them from that store. Raises `ReplicaError` for a replica, which nobody writes.
     """
     found = state(cursor)
-    refuse_published(found)
-    if found.replica_of:
-        raise ReplicaError(
-            f"this file is a replica of {found.replica_of}, which is only read: write to that store, and then refresh "
-            "the replica with `lumibot-duckdb replica`"
-        )
+    refuse_read_only(found)
     if found.schema_version == newest():
         return found
     for number, script in scripts():
@@ -115,6 +110,16 @@ def migrate(
         cursor.execute("INSERT INTO {db}.store_meta VALUES ('schema_version', ''), ('store_id', ?)", [found.store_id])
     cursor.execute("UPDATE {db}.store_meta SET value = ? WHERE key = 'schema_version'", [str(newest())])
     return StoreState(newest(), found.store_id)
+
+
+def refuse_read_only(found: StoreState) -> None:
+    """Raise `ReplicaError` for a published snapshot and for a replica, which nobody writes."""
+    refuse_published(found)
+    if found.replica_of:
+        raise ReplicaError(
+            f"this file is a replica of {found.replica_of}, which is only read: write to that store, and then refresh "
+            "the replica with `lumibot-duckdb replica`"
+        )
 
 
 def refuse_published(found: StoreState) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -15,9 +16,11 @@ from live.markets import BTC, QQQ, QUICK, SPY, Markets, between, new_york, recor
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.backfill.backfill import Backfill
 from lumibot_duckdb.live.rest_bars import RestBars
+from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.errors import StoreBusyError
 from sources.alpaca.server import KEY, SECRET, Action
+from sources.ccxt.binance_server import KLINES
 from wire.loopback import Answer, Fault
 
 BARS = "/v2/stocks/bars"
@@ -155,6 +158,20 @@ def test_a_refused_key_is_reported_once_and_other_providers_go_on(
     assert caplog.text.count("There is no Alpaca API key") == 1
     assert backfill.counts.failed == 0
     assert_complete(storage, markets, BTC, between(new_york(2, "00:00"), new_york(2, "11:44")))
+
+
+def test_it_ends_while_an_exchange_fails(storage: DuckDBDataStorage, markets: Markets) -> None:
+    """The pause between two attempts would be half a minute."""
+    recorded(storage, markets, BTC)
+    markets.forget_requests()
+    markets.binance.faults.append(Fault(KLINES, times=9, answer=Answer({"msg": "maintenance"}, 503)))
+    patient = RetryPolicy(fault_pause=30.0)
+    backfill = Backfill(lambda: storage, RestBars({}, retry_policy=patient), days=1)
+    backfill.start()
+    while not markets.binance.asked(KLINES):
+        time.sleep(0.005)
+    assert backfill.close(10)
+    assert backfill.counts.rounds == 0
 
 
 def test_splits_that_cannot_be_requested_are_reported_once_a_day(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lumibot.entities import Asset
 
-from lumibot_duckdb.live.replay.backtest import _pause_of, changed_parameters, exact_parameters
+from lumibot_duckdb.live.replay.backtest import _pause_of, changed_parameters, changed_sleeptime, exact_parameters
 from lumibot_duckdb.live.session.recording import _is_exact
 
 
@@ -52,3 +52,11 @@ def test_only_exact_parameters_are_restored() -> None:
 )
 def test_the_pause_between_iterations(sleeptime: str, pause: dict[str, int]) -> None:
     assert _pause_of({"sleeptime": sleeptime}) == timedelta(**pause)
+
+
+@pytest.mark.parametrize(
+    ("sleeptime", "backtest", "changed"),
+    [("1M", "5M", True), ("60S", "1M", False), ("5", "5m", False), ("each full moon", "1M", False), ("", "", False)],
+)
+def test_another_sleeptime_is_noticed(sleeptime: str, backtest: str, changed: bool) -> None:
+    assert changed_sleeptime(backtest, {"sleeptime": sleeptime}) is changed

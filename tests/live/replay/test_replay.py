@@ -128,10 +128,10 @@ def test_a_session_within_the_hours_of_an_exchange(folder: Folder, tmp_path: Pat
     assert found.notes == ()
 
 
-def test_positions_at_the_beginning_are_noted(folder: Folder, tmp_path: Path) -> None:
+def test_what_else_differs_from_the_session_is_noted(folder: Folder, tmp_path: Path) -> None:
     sessions = LiveSessions(tmp_path / "other-results.duckdb")
     sessions.begin(
-        LiveSessionRecord("id", "held", "Crossing", None, {"market": "24/7", "sleeptime": "1M"}, START, None)
+        LiveSessionRecord("id", "held", "Crossing", None, {"market": "24/7", "sleeptime": "5M"}, START, None)
     )
     values = [{"time": FIRST + minute * MINUTE, "value": 1_000.0, "cash": 250.0} for minute in range(3)]
     request = [{"request": 1, "time": FIRST, "method": "history", "asset": "AAA", "timestep": "minute", "length": 10}]
@@ -142,6 +142,7 @@ def test_positions_at_the_beginning_are_noted(folder: Folder, tmp_path: Path) ->
     assert "held positions worth 750.00" in notes[0]
     assert "5 rows of the session were lost" in notes[1]
     assert "still runs" in notes[2]
+    assert notes[3].startswith("The sleeptime was 5M in the session, and is 1M in the backtest")
 
 
 def test_unfinished_bars_are_expected(folder: Folder) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from types import TracebackType
@@ -61,6 +62,10 @@ class SimulatedRest(AlpacaServer):
         self.recent = True
         self._asked = threading.local()  # requests are answered by several threads
         self.feeds: dict[str, dict[str, dict[int, dict[str, Any]]]] = {"iex": {}, "sip": {}, "us": {}}
+
+    def answered_at(self) -> float:
+        """Return the time of the market."""
+        return self.time.now
 
     def answer(self, request: Request, headers: Mapping[str, str]) -> Answer:
         authorised = headers.get("apca-api-key-id") == KEY and headers.get("apca-api-secret-key") == SECRET
@@ -203,6 +208,10 @@ class AlpacaStreamServer:
         self._call(self._each(lambda session: session.connection.transport.abort()))
         self._call(self._without_sessions())
 
+    def half_close(self) -> None:
+        """Send the end of all connections, but continue to read from them."""
+        self._call(self._each(lambda session: session.connection.transport.write_eof()))
+
     def fall_silent(self) -> None:
         """Stop reading from and writing to the present connections, without closing them."""
         self._silent += self._sessions
@@ -228,8 +237,9 @@ class AlpacaStreamServer:
         for session in list(self._sessions):
             wanted = session.channels.get(channel, set())
             if session not in self._silent and (head["S"] in wanted or "*" in wanted):
-                await session.send([{**head, **session.bar(bar, start)}])
-                self.sent += 1
+                with suppress(ConnectionClosed):  # the other end is gone
+                    await session.send([{**head, **session.bar(bar, start)}])
+                    self.sent += 1
 
 
 class _Session:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -245,12 +246,23 @@ class LiveBinanceServer(BinanceServer):
         """How many connections are open."""
         return len(self._connections)
 
+    @property
+    def streamed(self) -> int:
+        """How many streams are subscribed to."""
+        return sum(len(connection.streams) for connection in list(self._connections))
+
+    def half_close(self) -> None:
+        """Send the end of all connections, but continue to read from them."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.socket.socket.shutdown(socket.SHUT_WR)
+
     def disconnect(self, *, code: int | None = None) -> None:
         """End all connections: with a close frame if there is a code, otherwise without a word."""
         for connection in list(self._connections):
             if code is None:
                 with suppress(OSError):  # it has just ended by itself
-                    connection.socket.socket.shutdown(2)
+                    connection.socket.socket.shutdown(socket.SHUT_RDWR)
             else:
                 connection.socket.close(code)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event
@@ -26,7 +25,7 @@ from lumibot_duckdb.live.session.events import RequestEvent, SeenFrame, ValueEve
 from lumibot_duckdb.live.session.recorder import SessionRecorder, store_abandoned
 from lumibot_duckdb.live.session.spool import Spool, read_spool
 from lumibot_duckdb.results import LiveSessionRecord, LiveSessions
-from lumibot_duckdb.results.live_records import LiveBatch
+from lumibot_duckdb.results.live_records import LiveBatch, SessionStatus
 from lumibot_duckdb.storage.errors import StoreBusyError
 from processes import FORKED
 from results.samples import NOW, equity
@@ -49,6 +48,12 @@ class Failing(LiveSessions):
     """Results that fail while `error` is set."""
 
     error: Exception | None = None
+    error_at_the_end: Exception | None = None
+
+    def finish(self, session_id: str, status: SessionStatus = "complete", ended: datetime | None = None) -> None:
+        if self.error_at_the_end is not None:
+            raise self.error_at_the_end
+        super().finish(session_id, status, ended)
 
     def append(self, session_id: str, batches: Any) -> None:
         if self.error is not None:
@@ -184,13 +189,27 @@ def test_what_is_left_at_the_end_is_taken_over_by_the_next_session(
     assert left is not None
     assert left.status == "failed"
     sessions.error = None
-    recorder._spool._file = os.close(recorder._spool._file)  # type: ignore[union-attr,func-returns-value,arg-type] # as its process ends
     following = SessionRecorder(sessions, lambda: replace(RECORD, session_id="id-2"), pause_seconds=0.01)
     following.add(value(5))
     following.end(None)
     assert sessions.session("cross-live").status == "failed"
     assert values(sessions) == [0.0]
     assert values(sessions, "cross-live-2") == [5.0]
+    assert not spools(sessions)
+
+
+def test_how_a_session_ended_is_kept_while_the_file_is_busy(
+    sessions: Failing, started: Callable[..., SessionRecorder]
+) -> None:
+    sessions.error_at_the_end = StoreBusyError("another program has it open")
+    recorder = started()
+    recorder.add(value(0))
+    recorder.end(ValueError("x"))
+    assert sessions.session("cross-live").status == "running"
+    sessions.error_at_the_end = None
+    assert store_abandoned(sessions) == 1
+    assert sessions.session("cross-live").status == "failed"
+    assert values(sessions) == [0.0]
     assert not spools(sessions)
 
 

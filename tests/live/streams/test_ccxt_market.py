@@ -11,10 +11,12 @@ from live.servers.binance_server import random_trades
 from live.servers.binance_session import PACE, START, exchange, pass_time, until
 from live.streams.recording import PACE as SUPERVISED
 from lumibot_duckdb import DuckDBDataStorage
+from lumibot_duckdb.live.closed import only_closed
 from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams.ccxt_market import open_market
 from lumibot_duckdb.live.streams.supervisor import Supervisor
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
+from lumibot_duckdb.storage.api import TimeRange
 
 pytestmark = pytest.mark.long  # importing ccxt takes seconds
 
@@ -62,3 +64,16 @@ def test_refusals(storage: DuckDBDataStorage) -> None:
         pytest.raises(UnknownMarketError, match="has no market BTC/USDX"),
     ):
         open_market("binance", ["BTC/USDX"]).check()
+
+
+@pytest.mark.parametrize("ahead", [0.0, 150.0, -150.0])
+def test_rest_returns_no_open_candle_whatever_the_clock_of_this_machine_shows(ahead: float) -> None:
+    """The exchange also returns the candle of the present minute, which still changes."""
+    with exchange({"BTC": random_trades(START - 3600, START + 600, 20.0, 1)}) as (server, machine):
+        machine.ahead = ahead
+        (series,) = open_market("binance", ["BTC/USDT"]).series
+        (found,) = series.live.read([TimeRange(START - 600, START + 300)])
+        kept = only_closed(found, found.asked_at)
+        assert server.now - 120 < kept.covered[-1].end <= server.now
+        assert int(kept.bars.index[-1].timestamp()) + 60 == kept.covered[-1].end
+        assert len(found.bars) == len(kept.bars)

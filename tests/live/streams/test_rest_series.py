@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.live.streams.rest_series import RestSeries
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.shared.errors import ProviderError
+from lumibot_duckdb.sources.shared.provider_clock import ProviderClock
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 
 KEY = SeriesKey(AssetKey("SPY"), "alpaca", "minute", "all")
@@ -51,6 +53,24 @@ def read(provider: Provider, *ranges: tuple[str, str]) -> list[tuple[list[int], 
 def _afternoon(monkeypatch: pytest.MonkeyPatch) -> None:
     now = pd.Timestamp("2024-07-03 12:00:30", tz="America/New_York").tz_convert("UTC").to_pydatetime()
     monkeypatch.setattr(clock, "utc_now", lambda: now)
+
+
+@pytest.mark.parametrize(("ahead", "kept"), [(0.0, 3), (-60.0, 2), (40.0, 4), (-3_600.0, 0)])
+def test_the_clock_of_the_provider_decides_which_bars_have_closed(ahead: float, kept: int) -> None:
+    """This computer may believe that it is an hour later."""
+    there = ProviderClock()
+    there.seconds_ahead = ahead
+    series = RestSeries(KEY, Provider("11:57", "11:58", "11:59", "12:00"), "SPY", clock=there)
+    (found,) = series.read([TimeRange(at("11:00"), at("12:01"))])
+    assert len(found.bars) == kept
+    assert found.asked_at == clock.utc_now() + timedelta(seconds=ahead)
+
+
+def test_dates_of_answers_show_the_clock_of_the_provider() -> None:
+    there = ProviderClock()
+    for headers in ({"Date": "Wed, 03 Jul 2024 16:00:10 GMT"}, {}, {"Date": "soon"}):
+        there.note(headers)
+        assert there.seconds_ahead == -20.0
 
 
 def test_an_answer_proves_what_is_between_its_bars() -> None:

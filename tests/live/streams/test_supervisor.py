@@ -24,8 +24,9 @@ from lumibot_duckdb.sources.shared.errors import (
     ProviderUnavailableError,
     UnknownSymbolError,
 )
-from lumibot_duckdb.storage.api import AssetKey, SeriesKey
+from lumibot_duckdb.storage.api import AssetKey, SeriesKey, TimeRange
 from sources.alpaca.server import KEY, Action
+from storage.held_store import locked
 from wire.loopback import Answer, Fault
 
 SPY = SeriesKey(AssetKey("SPY"), "alpaca", "minute", "all")
@@ -35,7 +36,7 @@ COLUMNS = ["o", "h", "l", "c", "v", "n", "vw"]
 
 def equal(storage: DuckDBDataStorage, key: SeriesKey, server: AlpacaStreamServer, feed: str, until: int) -> None:
     """Assert that a series has the bars of REST that start before a time."""
-    expected = rest(server, key.asset.symbol, feed)
+    expected = rest(server, PAIR if key.asset.quote else key.asset.symbol, feed)
     found = stored(storage, key)[COLUMNS].astype("float64")
     expected, found = (frame[frame.index < until] for frame in (expected[COLUMNS], found))
     assert len(found)
@@ -210,6 +211,60 @@ def test_a_restart_continues_where_the_last_recording_ended(
     equal(storage, LIVE, server, "iex", time.now)
     equal(storage, SPY, server, "sip", time.now)
     assert len(stored(storage, SPY)) == 35
+
+
+PAIR = "BTC/USD"
+LIVE_PAIR = SeriesKey(AssetKey("BTC", "crypto", quote="USD"), "alpaca_live", "minute")
+
+
+def store_live(server: AlpacaStreamServer, storage: DuckDBDataStorage, minutes: range) -> None:
+    """Store minutes of the pair as a recorder did that was killed then."""
+    bars = rest(server, PAIR, "us").iloc[minutes.start : minutes.stop]
+    index = pd.to_datetime(bars.index, unit="s", utc=True)
+    named = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "n": "trade_count", "vw": "vwap"}
+    first, last = int(bars.index[0]), int(bars.index[-1])
+    storage.store_ohlcv_data(
+        LIVE_PAIR.asset,
+        bars.set_axis(index).rename(columns=named),
+        "alpaca_live",
+        "minute",
+        covered=TimeRange(first, last + 60),
+        spool=True,
+    )
+
+
+def test_a_restart_reads_what_killed_recorders_had_missed_before_midnight(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    """The first one was killed at 23:20, and the next one at 0:10, before it had read what it had missed."""
+    time.now += int(13.5 * 3600)
+    for _ in range(80):
+        time.now += 60
+        server.trade(PAIR, 100.0, feed="us")
+    store_live(server, storage, range(25))
+    store_live(server, storage, range(66, 76))
+    with recording(server, storage, [PAIR]) as made:
+        settle(server)
+        wait_for(lambda: len(stored(storage, LIVE_PAIR)) == 80, "what was missed")
+    assert made.error is None
+    assert made.supervisor.totals.comparison.differing == 0
+    for key in (LIVE_PAIR, replace(LIVE_PAIR, source="alpaca")):
+        equal(storage, key, server, "us", time.now)
+        (covered,) = storage.coverage(key)
+        assert covered.start == int(rest(server, PAIR, "us").index[0])
+
+
+def test_a_restart_continues_after_bars_that_only_wait_beside_the_store(
+    server: AlpacaStreamServer, storage: DuckDBDataStorage, time: SimulatedClock
+) -> None:
+    for _ in range(40):
+        time.now += 60
+        server.trade(PAIR, 100.0, feed="us")
+    with locked(storage.path):
+        store_live(server, storage, range(10))
+    with recording(server, storage, [PAIR]):
+        settle(server)
+        wait_for(lambda: len(stored(storage, LIVE_PAIR)) == 40, "what was missed")
 
 
 def test_the_day_is_compared_after_midnight(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,10 +81,32 @@ def test_every_bar_that_starts_before_the_end_of_closed_bars_has_closed(
         ("day", "2024-06-03T02:00:00", "2024-06-02T04:00:00"),
         ("day", "2024-06-03T05:00:00", "2024-06-03T00:00:00"),
         ("day", "2024-01-03T04:30:00", "2024-01-02T05:00:00"),
+        # The week that begins on 29 October ends at 5:00, an hour later than others: clocks change.
+        ("week", "2024-11-05T04:30:00", "2024-10-29T04:00:00"),
+        ("week", "2024-11-05T05:00:00", "2024-10-30T00:00:00"),
     ],
 )
 def test_the_end_of_closed_bars(timeframe: str, now: str, end: str) -> None:
     assert end_of_closed_bars(timeframe, utc(now)) == utc(end)
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "start", "closes"),
+    [
+        ("day", "2024-11-03T05:00:00", "2024-11-04T06:00:00"),  # in Chicago, with 25 hours
+        ("week", "2024-10-29T04:00:00", "2024-11-05T05:00:00"),  # in New York, an hour longer
+        ("day", "2024-06-03T00:00:00", "2024-06-04T00:00:00"),  # in UTC
+        ("hour", "2024-06-03T13:45:00", "2024-06-03T14:45:00"),
+    ],
+)
+def test_no_known_bar_is_covered_before_it_has_closed(timeframe: str, start: str, closes: str) -> None:
+    starts, end = np.array([utc(start)]), utc(closes)
+    whole = TimeRange(utc(start) - 5 * 86_400, end + 5 * 86_400)
+    before, after = (closed_part(whole, timeframe, end + seconds, starts) for seconds in (-1, 5 * 3_600))
+    assert before is not None
+    assert before.end <= utc(start)
+    assert after is not None
+    assert after.end > utc(start)
 
 
 def test_the_closed_part_of_a_range_never_reaches_past_the_last_closed_bar() -> None:

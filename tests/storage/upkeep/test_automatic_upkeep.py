@@ -8,15 +8,19 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from lumibot_duckdb import DuckDBDataStorage, clock
+from lumibot_duckdb.storage.connection.store_connection import StoreConnection
 from lumibot_duckdb.storage.errors import StoreWriteError
 from lumibot_duckdb.storage.upkeep import automatic_upkeep, compaction
 from lumibot_duckdb.storage.upkeep.automatic_upkeep import compact_if_due, prune_if_due
 from storage.frames import minute_bars
+from storage.held_store import locked
 
 OLD = minute_bars("2014-01-02 09:30", rows=60)
 PROGRAM = textwrap.dedent("""
@@ -181,3 +185,23 @@ def test_a_compaction_that_fails_is_logged_and_changes_nothing(
 
 def _full(*_: object) -> None:
     raise StoreWriteError("the disk is full")
+
+
+def test_a_write_waits_for_nobody_to_look_at_the_settings(
+    storage: DuckDBDataStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may take the store right after the first write. The next write looks again."""
+    with ExitStack() as held:
+        monkeypatch.setattr(automatic_upkeep, "remove_left_over", lambda path: held.enter_context(taken(path)))
+        storage.store_ohlcv_data("A", OLD, "test", "minute")
+        assert storage._store.after_first_write is automatic_upkeep.tend_at_the_end
+    monkeypatch.undo()
+    storage.store_ohlcv_data("B", OLD, "test", "minute")
+    assert storage._store.after_first_write is None
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[None]:
+    StoreConnection.of(path).close()
+    with locked(path):
+        yield

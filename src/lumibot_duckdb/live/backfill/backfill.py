@@ -11,12 +11,13 @@ from datetime import date, timedelta
 from functools import partial
 
 from lumibot_duckdb import clock
-from lumibot_duckdb.live.backfill.downloads import StoppedError, check_adjustment, download_missing
+from lumibot_duckdb.live.backfill.downloads import check_adjustment, download_missing
 from lumibot_duckdb.live.closed import settled_before
 from lumibot_duckdb.live.covered_time import trading_gaps
 from lumibot_duckdb.live.recorded import recorded_series
 from lumibot_duckdb.live.rest_bars import PROVIDERS, RestBars
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, ProviderError
+from lumibot_duckdb.sources.shared.rate_limit import StoppedError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import end_of_closed_bars
 from lumibot_duckdb.storage.errors import HistoryRestatedError, StorageError
@@ -95,8 +96,12 @@ class Backfill:
         self._wake.set()
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Stop after the current response; return whether the thread has ended within `timeout` seconds."""
+        """Stop after the current response; return whether the thread has ended within `timeout` seconds.
+
+        It does not wait for a repeated request of an exchange.
+        """
         self._stop.set()
+        self._rest.stop()
         self._wake.set()
         if self._thread is None:
             return True

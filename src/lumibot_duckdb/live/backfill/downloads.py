@@ -10,13 +10,10 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.live.rest_bars import ALPACA, RestBars
 from lumibot_duckdb.sources.shared.downloaded_series import Delivery, DownloadedSeries
 from lumibot_duckdb.sources.shared.errors import ProviderError
+from lumibot_duckdb.sources.shared.rate_limit import StoppedError
 from lumibot_duckdb.storage.api import DataStorageInterface, SeriesKey, TimeRange
 
 _LONGEST_DAY = 25 * 3600
-
-
-class StoppedError(Exception):
-    """The backfill was closed."""
 
 
 def download_missing(

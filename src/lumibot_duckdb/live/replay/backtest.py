@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
 from tempfile import TemporaryDirectory
@@ -25,6 +26,14 @@ from lumibot_duckdb.sweeps.trials.trial_process import WITHOUT_FILES
 
 _EVENTS = 2_000
 """How many events are kept before rows are made of them: rows need less memory than frames."""
+
+
+@dataclass(frozen=True)
+class SessionBacktest:
+    """What a backtest of a session saw and did, as the tables of a session, and its pause between two iterations."""
+
+    tables: dict[str, pa.Table]
+    sleeptime: str
 
 
 class CollectedRows:
@@ -66,7 +75,7 @@ def backtest_session(
     last: datetime,
     settings: Mapping[str, Any],
     budget: float,
-) -> dict[str, pa.Table]:
+) -> SessionBacktest:
     """Backtest a strategy over the span of a session and a little longer, and return what it saw and did.
 
     Parameters:
@@ -76,18 +85,21 @@ def backtest_session(
         settings: Those of the session. Parameters that were not stored exactly have the values of the script.
         budget: The value of the portfolio at the beginning.
 
-    Returns the tables of a session. Raises what the strategy raises.
+    Raises what the strategy raises.
     """
     from lumibot.entities import Asset
 
     require("live_session")
-    collected = CollectedRows()
+    collected, begun = CollectedRows(), list[Any]()
     parameters = exact_parameters(settings)
     quote = settings.get("quote")
     start = first.replace(second=0, microsecond=0)
 
     def begin(running: Any) -> SessionObserver | None:
-        return SessionObserver(running, collected) if running.is_backtesting and type(running) is strategy else None
+        if not running.is_backtesting or type(running) is not strategy:
+            return None
+        begun.append(running)
+        return SessionObserver(running, collected)
 
     observe_runs(begin)
     try:
@@ -107,7 +119,13 @@ def backtest_session(
         stop_observing(begin)
     if collected.error is not None:
         raise collected.error
-    return collected.tables()
+    return SessionBacktest(collected.tables(), str(begun[-1].sleeptime) if begun else "")
+
+
+def changed_sleeptime(sleeptime: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether the pause between two iterations is another one than in a session, if both are known."""
+    pauses = [_pause(text) for text in (sleeptime, str(settings.get("sleeptime", "")))]
+    return None not in pauses and pauses[0] != pauses[1]
 
 
 def exact_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,11 +146,17 @@ def changed_parameters(strategy: type[Any], settings: Mapping[str, Any]) -> list
 
 def _pause_of(settings: Mapping[str, Any]) -> timedelta:
     """Return the pause between two iterations, at least a minute; of a `sleeptime` that is not known, a day."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdSMHD]?)", str(settings.get("sleeptime", "")).strip())
+    pause = _pause(str(settings.get("sleeptime", "")))
+    return timedelta(days=1) if pause is None else max(timedelta(minutes=1), pause)
+
+
+def _pause(sleeptime: str) -> timedelta | None:
+    """Return what a `sleeptime` of Lumibot means; None if it is none."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdSMHD]?)", sleeptime.strip())
     if found is None:
-        return timedelta(days=1)
+        return None
     unit = {"s": "seconds", "h": "hours", "d": "days"}.get(found[2].lower(), "minutes")
-    return max(timedelta(minutes=1), timedelta(**{unit: float(found[1])}))
+    return timedelta(**{unit: float(found[1])})
 
 
 @contextmanager

@@ -147,14 +147,21 @@ def replay_session(
         names = tuple(key.label() for key in bars.series)
         if bars.missing:
             notes.append(f"The store has no {bars.timeframe} bars of {', '.join(bars.missing)}.")
-    from lumibot_duckdb.live.replay.backtest import backtest_session, changed_parameters
+    from lumibot_duckdb.live.replay.backtest import backtest_session, changed_parameters, changed_sleeptime
 
-    if changed := changed_parameters(chosen, stored.record.settings):
+    settings = stored.record.settings
+    if changed := changed_parameters(chosen, settings):
         notes.append(
             f"The session had other values of {', '.join(changed)}, which cannot be restored: the backtest has those "
             "of the script."
         )
-    backtest = _until(last, backtest_session(chosen, kind, first, last, stored.record.settings, _budget(live)))
+    backtested = backtest_session(chosen, kind, first, last, settings, _budget(live))
+    if changed_sleeptime(backtested.sleeptime, settings):
+        notes.append(
+            f"The sleeptime was {settings['sleeptime']} in the session, and is {backtested.sleeptime} in the backtest: "
+            "one of them makes requests that the other does not make."
+        )
+    backtest = _until(last, backtested.tables)
     within = timedelta(microseconds=Iterations.of(backtest).step * 3 // 2)
     requests = compare_requests(live, backtest, times)
     if any(each.outcome == MISSING for each in requests):

@@ -18,6 +18,7 @@ from lumibot_duckdb.live.session.session_rows import SessionRows
 from lumibot_duckdb.live.session.spool import Spool, abandoned_spools, read_spool
 from lumibot_duckdb.results.live_records import LiveBatch, LiveSessionRecord, SessionStatus
 from lumibot_duckdb.results.live_sessions import LiveSessions
+from lumibot_duckdb.storage.errors import StoreBusyError
 
 logger = logging.getLogger(__name__)
 
@@ -210,18 +211,28 @@ class SessionRecorder:
             self._rows.forget()
 
     def _finish(self) -> None:
-        status, ended = self._status or ("complete", clock.utc_now())
         try:
-            if self._name is not None and not self._pending and not self._counts.spooled:
-                self._sessions.finish(self._described().session_id, status, ended)
-            elif self._spool is not None:
-                self._spool.end(self._described(), status, ended)
+            self._note_end(*(self._status or ("complete", clock.utc_now())))
         except Exception as error:
             self._fails(error)
+        if self._spool is not None:
+            self._spool.leave()
         rows = sum(rows for _, rows in self._pending)
         self._count(waiting=-rows, lost=rows)
         self._pending.clear()
         self._rows.forget()
+
+    def _note_end(self, status: SessionStatus, ended: datetime) -> None:
+        """Store how the session ended; while the results are in use, keep it for the next session to store."""
+        record = self._described()
+        if self._name is not None and not self._pending and not self._counts.spooled:
+            try:
+                self._sessions.finish(record.session_id, status, ended)
+                return
+            except StoreBusyError as error:
+                self._fails(error)
+        self._spool = self._spool or Spool(self._sessions.path, record.session_id)
+        self._spool.end(record, status, ended)
 
     def _described(self) -> LiveSessionRecord:
         if self._record is None:

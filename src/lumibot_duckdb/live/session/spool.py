@@ -59,6 +59,11 @@ class Spool:
         """Remove the file, once its contents are stored."""
         if self._file is not None:
             self.path.unlink(missing_ok=True)
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave the file to others, also to the next session of this process."""
+        if self._file is not None:
             os.close(self._file)
             self._file = None
 

@@ -132,12 +132,13 @@ def open_market(
     def series(symbol: str) -> RecordedSeries:
         asset = asset_of(symbol)
         return RecordedSeries(
-            live=RestSeries(SeriesKey(asset, LIVE_SOURCE, "minute"), same_feed, symbol, live_delay),
+            live=RestSeries(SeriesKey(asset, LIVE_SOURCE, "minute"), same_feed, symbol, live_delay, same_feed.clock),
             settled=RestSeries(
                 SeriesKey(asset, SOURCE, "minute", "" if pairs else adjustment),
                 backtests,
                 symbol,
                 0 if pairs else _DELAY,
+                backtests.clock,
                 None if pairs else partial(checks.check, symbol),
             ),
         )

@@ -36,8 +36,8 @@ def open_market(
         stream=stream,
         series=tuple(
             RecordedSeries(
-                live=RestSeries(each.live, provider, each.symbol),
-                settled=RestSeries(each.settled, provider, each.symbol),
+                live=RestSeries(each.live, provider, each.symbol, clock=provider.clock),
+                settled=RestSeries(each.settled, provider, each.symbol, clock=provider.clock),
             )
             for each in stream.markets
         ),

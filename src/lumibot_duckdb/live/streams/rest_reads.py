@@ -74,8 +74,11 @@ class RestReads:
             if gaps and each.check is not None:
                 each.check()
                 gaps = self._gaps(each, wanted)
-            # The bar before a gap proves that there is none between it and the next one.
-            ranges = merged(TimeRange(max(gap.start - each.length, wanted.start), gap.end) for gap in gaps)
+            # Two bars prove that there is none between them: the one before a gap, and the one after it.
+            ranges = merged(
+                TimeRange(max(gap.start - each.length, wanted.start), min(gap.end + each.length, wanted.end))
+                for gap in gaps
+            )
             return each.read(ranges, only=gaps) if ranges else iter(())
 
         return self._of_each(series, read)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.sources.provider import BarProvider, BarRequest
 from lumibot_duckdb.sources.shared.errors import ProviderError
 from lumibot_duckdb.sources.shared.evidence import Evidence
+from lumibot_duckdb.sources.shared.provider_clock import ProviderClock
 from lumibot_duckdb.sources.shared.trading_hours import hours_of
 from lumibot_duckdb.storage.api import SeriesKey, TimeRange
 from lumibot_duckdb.storage.bars.coverage import common, in_ranges, merged, missing
@@ -31,6 +33,7 @@ class RestSeries:
         provider: The provider.
         symbol: The provider's name of the asset.
         delay: For how many seconds after their end the provider withholds bars.
+        clock: The provider's clock, which decides which bars have closed; by default that of this computer.
         check: Called before bars are added to stored ones, to restate those if their adjustment is out of date.
     """
 
@@ -38,6 +41,7 @@ class RestSeries:
     provider: BarProvider
     symbol: str
     delay: int = 0
+    clock: ProviderClock = field(default_factory=ProviderClock)
     check: Callable[[], None] | None = None
 
     @property
@@ -56,7 +60,7 @@ class RestSeries:
         Raises:
             ProviderError: The bars cannot be downloaded, or are implausible.
         """
-        asked_at = clock.utc_now()
+        here = clock.utc_now()
         request = BarRequest(
             self.symbol,
             self.key.timeframe,
@@ -68,6 +72,7 @@ class RestSeries:
         evidence = Evidence(hours_of(self.key.asset), self.key.timeframe)
         with closing(self.provider.bars(request)) as answers:  # type: ignore[type-var]
             for answer in answers:
+                asked_at = here + timedelta(seconds=self.clock.seconds_ahead)
                 starts = bar_starts(answer.bars)
                 proof = evidence.add(TimeRange(answer.start, answer.end), starts)
                 proven = [*missing(TimeRange(answer.start, answer.end), proof.provisional), *proof.proven_before]

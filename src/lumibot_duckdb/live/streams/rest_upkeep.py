@@ -7,6 +7,7 @@ import threading
 
 from lumibot_duckdb import clock
 from lumibot_duckdb.live.closed import settle_margin
+from lumibot_duckdb.live.covered_time import trading_gaps
 from lumibot_duckdb.live.recording.recorder import Recorder
 from lumibot_duckdb.live.streams.arrival_lag import ArrivalLag
 from lumibot_duckdb.live.streams.held_corrections import HeldCorrections
@@ -14,7 +15,7 @@ from lumibot_duckdb.live.streams.recorded_market import RecordedMarket
 from lumibot_duckdb.live.streams.rest_reads import Reading, RestReads
 from lumibot_duckdb.live.streams.totals import Totals
 from lumibot_duckdb.storage.api import DataStorageInterface, EpochSeconds, SeriesKey, TimeRange
-from lumibot_duckdb.storage.errors import SeriesNotFoundError
+from lumibot_duckdb.storage.errors import SeriesNotFoundError, StoreWriteError
 from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, midnight
 
 logger = logging.getLogger(__name__)
@@ -71,20 +72,34 @@ class RestUpkeep:
         self._last_problem = ""
 
     def begin(self) -> EpochSeconds | None:
-        """Begin now, or with the day of the last recorded bar if that is recent; return the start of that bar."""
+        """Begin now or, if bars were recorded lately, at the first gap in them, else at the last bar.
+
+        Return since when the stream misses bars that are not noted yet: now, or None if none were recorded lately.
+        """
+        self._merge_spooled()
         now = clock.epoch_now()
-        last = max((time for each in self._live if (time := self._last_bar(each.key)) is not None), default=None)
-        if last is None or last < now - _RESUMED_DAYS * SECONDS_PER_DAY:
-            self._since = self._reconciled = now - now % self._live[0].length
-            self._due = now + self._interval
+        self._since = self._reconciled = now - now % self._live[0].length
+        self._due = now + self._interval
+        recorded = {each.key: found for each in self._live if (found := self._recorded(each.key))}
+        last = min(now, max((found.end for found in recorded.values()), default=0))  # the clock may have been set back
+        week_ago = now - _RESUMED_DAYS * SECONDS_PER_DAY
+        if last < week_ago:
             return None
-        last = min(last, now)  # it is later if the clock of this machine was set back
-        self._since = self._reconciled = midnight(date_of(last, NEW_YORK), NEW_YORK)
-        return last
+        self._due = 0.0
+        first = min(found.start for found in recorded.values())
+        missed = min(
+            self._first_gap(key, max(found.start, week_ago), found.end, last) for key, found in recorded.items()
+        )
+        unread = min(self._first_gap(each.key, max(first, week_ago), last, last) for each in self._settled)
+        self._since = _day_of(min(missed, unread))
+        self._reconciled = max(_day_of(missed), first)
+        self.missed(TimeRange(missed, now))
+        return now
 
     def missed(self, gap: TimeRange) -> None:
         """Take note of a range in which the stream was not connected."""
-        self._gaps.append(gap)
+        if gap.start < gap.end:
+            self._gaps.append(gap)
 
     def work(self) -> None:
         """Do what is due."""
@@ -97,7 +112,7 @@ class RestUpkeep:
         if not self._due - self._interval <= now < self._due:  # also if the clock was set back
             self._due = now + self._interval
             self._read_settled()
-            self._reconcile(midnight(date_of(self._settled_until(), NEW_YORK), NEW_YORK))
+            self._reconcile(_day_of(self._settled_until()))
 
     def finish(self) -> None:
         """Read everything that has settled, and compare it."""
@@ -105,11 +120,31 @@ class RestUpkeep:
         self._read_settled()
         self._reconcile(self._settled_until())
 
-    def _last_bar(self, key: SeriesKey) -> EpochSeconds | None:
+    def _merge_spooled(self) -> None:
+        """Store what an earlier recorder could only keep beside the store: else it counts as missing."""
         try:
-            return self._storage.facts(self._storage.pin(key)).last
+            self._storage.merge_spooled()
+        except StoreWriteError as error:  # the disk is full, for example: later bars are kept beside the store, too
+            logger.warning("%s", error)
+
+    def _recorded(self, key: SeriesKey) -> TimeRange | None:
+        """Return from the first to the last bar of a series; None if it has none."""
+        try:
+            facts = self._storage.facts(self._storage.pin(key))
         except SeriesNotFoundError:
             return None
+        return None if facts.first is None or facts.last is None else TimeRange(facts.first, facts.last)
+
+    def _first_gap(
+        self, key: SeriesKey, start: EpochSeconds, end: EpochSeconds, otherwise: EpochSeconds
+    ) -> EpochSeconds:
+        """Return where the first gap of a series within a range begins.
+
+        A recorder that is killed leaves one if it has stored new bars, but not yet read what its predecessor missed.
+        """
+        covered = self._storage.coverage(key, permanent_only=True)
+        gaps = trading_gaps(key, TimeRange(start, max(start, end)), covered)
+        return gaps[0].start if gaps else otherwise
 
     def _fill_gaps(self) -> None:
         """Read what the stream has missed; what cannot be read is tried again."""
@@ -142,6 +177,7 @@ class RestUpkeep:
 
     def _reconcile(self, until: EpochSeconds) -> None:
         """Make the bars of the stream equal to those of REST up to a time, and report how they differed."""
+        until = min([until, *(gap.start for gap in self._gaps)])  # the stream cannot have sent what it missed
         if until <= self._reconciled:
             return
         within = TimeRange(self._reconciled, until)
@@ -161,3 +197,8 @@ class RestUpkeep:
         if problem and problem != self._last_problem:
             logger.warning("%s. The next reading tries again", problem.rstrip("."))
         self._last_problem = problem
+
+
+def _day_of(time: EpochSeconds) -> EpochSeconds:
+    """Return when the day of a time began in New York."""
+    return midnight(date_of(time, NEW_YORK), NEW_YORK)

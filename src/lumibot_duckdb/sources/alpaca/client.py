@@ -38,6 +38,7 @@ from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.days import DaySpan
 from lumibot_duckdb.sources.shared.errors import InvalidKeyError, PlanLimitError
+from lumibot_duckdb.sources.shared.provider_clock import ProviderClock
 from lumibot_duckdb.sources.shared.rate_limit import Throttle
 from lumibot_duckdb.sources.shared.retry import call_with_retries
 from lumibot_duckdb.sources.shared.span_downloads import download_spans
@@ -150,6 +151,8 @@ class AlpacaProvider(BarProvider):
         self._feed = None if feed is None else DataFeed(feed)
         self._limit = AlpacaRateLimit(retry_policy or RetryPolicy())
         self._throttle = Throttle(requests_per_minute)
+        self.clock = ProviderClock()
+        """The clock of Alpaca."""
         self._clients: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
@@ -296,7 +299,7 @@ class AlpacaProvider(BarProvider):
         with self._lock:
             if key not in self._clients:
                 client = kind(**self._credentials, raw_data=True, **settings)
-                throttle_client(client, self._throttle, self._workers)
+                throttle_client(client, self._throttle, self._workers, self.clock)
                 self._clients[key] = client
             return self._clients[key]
 

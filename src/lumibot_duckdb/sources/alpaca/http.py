@@ -26,6 +26,7 @@ from lumibot_duckdb.sources.shared.http_errors import (
     quote_of,
     request_error,
 )
+from lumibot_duckdb.sources.shared.provider_clock import ProviderClock
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit, Throttle
 from lumibot_duckdb.sources.shared.retry import RequestFailure
 
@@ -44,22 +45,28 @@ class AlpacaRateLimit(RateLimit):
 class _ThrottledAdapter(HTTPAdapter):
     """Sends every request, including those for further pages, through a throttle and with time limits."""
 
-    def __init__(self, throttle: Throttle, connections: int) -> None:
+    def __init__(self, throttle: Throttle, connections: int, provider_clock: ProviderClock) -> None:
         super().__init__(pool_maxsize=connections)
         self._throttle = throttle
+        self._clock = provider_clock
 
     def send(self, request: Any, *arguments: Any, **settings: Any) -> requests.Response:
         """Send a request."""
         self._throttle.wait()
         settings["timeout"] = settings.get("timeout") or _TIMEOUTS
-        return super().send(request, *arguments, **settings)
+        response = super().send(request, *arguments, **settings)
+        self._clock.note(response.headers)
+        return response
 
 
-def throttle_client(client: RESTClient, throttle: Throttle, connections: int) -> None:
-    """Make a client send all its requests through a throttle, and never sleep and repeat them on its own."""
+def throttle_client(client: RESTClient, throttle: Throttle, connections: int, provider_clock: ProviderClock) -> None:
+    """Make a client send all its requests through a throttle, and never sleep and repeat them on its own.
+
+    `provider_clock` notes the dates of the answers.
+    """
     client._retry = 0
     for scheme in ("https://", "http://"):
-        client._session.mount(scheme, _ThrottledAdapter(throttle, connections))
+        client._session.mount(scheme, _ThrottledAdapter(throttle, connections, provider_clock))
 
 
 def explain(error: Exception, secrets: Sequence[str]) -> RequestFailure | None:

@@ -18,6 +18,7 @@ from lumibot_duckdb.sources.provider import BarProvider, BarRequest, BarResponse
 from lumibot_duckdb.sources.retry_policy import RetryPolicy
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
 from lumibot_duckdb.sources.shared.progress import downloading
+from lumibot_duckdb.sources.shared.provider_clock import ProviderClock
 from lumibot_duckdb.sources.shared.rate_limit import RateLimit
 from lumibot_duckdb.sources.shared.retry import call_with_retries
 
@@ -54,6 +55,9 @@ class CcxtProvider(BarProvider):
         self._name = str(exchange.name or exchange.id)
         self._limit = RateLimit(retry_policy or RetryPolicy(), self._name)
         self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self.clock = ProviderClock()
+        """The clock of the exchange."""
 
     @property
     def name(self) -> str:
@@ -157,10 +161,20 @@ class CcxtProvider(BarProvider):
             self._call(lambda: exchange.fetch_ohlcv(symbol, limit=1))
             return date_of_answer(exchange)
 
+    def stop(self) -> None:
+        """End the pauses between attempts, also those to come: requests that would be repeated raise `StoppedError`."""
+        self._stopped.set()
+
     def _call(self, call: Callable[[], Result]) -> Result:
-        return call_with_retries(
-            call, self._limit, name=self._name, explain=lambda error: explain(error, self._exchange, self._name)
+        answer = call_with_retries(
+            call,
+            self._limit,
+            name=self._name,
+            explain=lambda error: explain(error, self._exchange, self._name),
+            stop=self._stopped,
         )
+        self.clock.note(self._exchange.last_response_headers or {})
+        return answer
 
 
 def check_exchange(exchange_id: str) -> None:

@@ -6,7 +6,6 @@ threads is in `sources/shared/rate_limit.py`, how requests are repeated in `sour
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import ccxt  # type: ignore[import-untyped]
@@ -15,6 +14,7 @@ from requests.exceptions import HTTPError, RequestException
 from lumibot_duckdb.sources.retry_policy import retry_after_seconds
 from lumibot_duckdb.sources.shared.errors import ProviderError, UnknownMarketError
 from lumibot_duckdb.sources.shared.http_errors import quotable
+from lumibot_duckdb.sources.shared.provider_clock import date_in
 from lumibot_duckdb.sources.shared.retry import RequestFailure
 
 _UNAVAILABLE_FOR_LEGAL_REASONS = 451
@@ -41,10 +41,7 @@ def require_json(exchange: ccxt.Exchange) -> None:
 
 def date_of_answer(exchange: ccxt.Exchange) -> float | None:
     """Return the date of the last answer, in epoch seconds; None if it has none."""
-    try:
-        return parsedate_to_datetime((exchange.last_response_headers or {})["Date"]).timestamp()
-    except (KeyError, TypeError, ValueError):
-        return None
+    return date_in(exchange.last_response_headers or {})
 
 
 def explain(error: Exception, exchange: ccxt.Exchange, name: str) -> RequestFailure:

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
-from lumibot_duckdb.storage.timeframes import bar_seconds
-from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, date_of, epoch_seconds, midnight
+from lumibot_duckdb.storage.timeframes import bar_seconds, is_of_days
+from lumibot_duckdb.storage.times import NEW_YORK, SECONDS_PER_DAY, UTC, date_of, epoch_seconds, midnight
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,7 @@ RECENT = timedelta(days=7)
 BELIEVE_RECENT_EMPTY = timedelta(hours=24)
 BELIEVE_OLD_EMPTY = timedelta(days=30)
 
+_CLOCK_CHANGE = 3_600
 LARGEST_GRID = 1800
 """Intraday bars start on multiples of their length, or, from 30 minutes up, on any half hour: sessions open at 9:30."""
 
@@ -81,23 +82,35 @@ def in_ranges(starts: Int64Array, ranges: Iterable[TimeRange]) -> np.ndarray[tup
     return inside
 
 
-def closed_part(covered: TimeRange, timeframe: str, now: EpochSeconds) -> TimeRange | None:
-    """Return the part of a range in which every bar has closed by `now`; None if there is none."""
-    end = min(covered.end, end_of_closed_bars(timeframe, now))
+def closed_part(
+    covered: TimeRange, timeframe: str, now: EpochSeconds, starts: Int64Array | None = None
+) -> TimeRange | None:
+    """Return the part of a range in which every bar has closed by `now`; None if there is none.
+
+    `starts` are as for `end_of_closed_bars`.
+    """
+    end = min(covered.end, end_of_closed_bars(timeframe, now, starts))
     return TimeRange(covered.start, end) if covered.start < end else None
 
 
-def end_of_closed_bars(timeframe: str, now: EpochSeconds) -> EpochSeconds:
+def end_of_closed_bars(timeframe: str, now: EpochSeconds, starts: Int64Array | None = None) -> EpochSeconds:
     """Return a time such that every bar that starts before it has closed by `now`.
 
-    Bars of days and longer start at midnight, in UTC or in New York: the earlier of the two is safe for both.
+    Bars of days and longer start at midnight, in UTC or in New York: the earlier of the two is safe for both. Known
+    bars (`starts`) need not start where those of their length usually do: an hour may begin at a quarter past, and
+    Alpaca's days of coins begin at midnight in Chicago. Days may have 25 hours, except those of UTC.
     """
     length = bar_seconds(timeframe)
     if length < SECONDS_PER_DAY:
         grid = min(length, LARGEST_GRID)
-        return (now - length) // grid * grid + grid
-    latest = now - length + SECONDS_PER_DAY
-    return min(latest // SECONDS_PER_DAY * SECONDS_PER_DAY, midnight(date_of(latest, NEW_YORK), NEW_YORK))
+        end = (now - length) // grid * grid + grid
+    else:
+        since_first = timedelta(days=length // SECONDS_PER_DAY - 1)
+        end = min(midnight(date_of(now, zone) - since_first, zone) for zone in (UTC, NEW_YORK))
+    if starts is None or not len(starts):
+        return end
+    longest = length + _CLOCK_CHANGE * (is_of_days(timeframe) & (starts % SECONDS_PER_DAY != 0))
+    return int(starts[starts + longest > now].min(initial=end))
 
 
 def believed_until(covered: TimeRange, now: datetime) -> datetime:

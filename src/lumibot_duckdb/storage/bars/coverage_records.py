@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -16,6 +16,9 @@ from lumibot_duckdb.storage.errors import StoreDamagedError
 from lumibot_duckdb.storage.sql_conditions import is_one_of
 from lumibot_duckdb.storage.sql_times import epoch_sql, timestamp_literal
 from lumibot_duckdb.storage.times import EpochSeconds, aware_utc, epoch_seconds, naive_utc
+
+if TYPE_CHECKING:
+    from lumibot_duckdb.storage.times import Int64Array
 
 _COLUMNS = pa.schema(
     [
@@ -62,14 +65,16 @@ def coverage_to_add(
     asked_at: datetime,
     now: datetime,
     closed_at: datetime | None = None,
+    starts: Int64Array | None = None,
 ) -> list[Covered]:
     """Return what a response that was requested at `asked_at` adds to the coverage of a series (None: a new one).
 
-    Bars that had not closed then, or at `closed_at`, are not covered, however late the response is written.
+    Bars that had not closed then, or at `closed_at`, are not covered, however late the response is written. `starts`
+    are those of its bars.
     """
     closing = epoch_seconds(asked_at if closed_at is None else closed_at)
     proven, provisional = (
-        [closed for piece in pieces if (closed := closed_part(piece, timeframe, closing)) is not None]
+        [closed for piece in pieces if (closed := closed_part(piece, timeframe, closing, starts)) is not None]
         for pieces in (proven, provisional)
     )
     if not proven and not provisional:

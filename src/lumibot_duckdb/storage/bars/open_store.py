@@ -70,9 +70,12 @@ class OpenStore:
     # -- blocks ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def read(self) -> Iterator[StoreCursor]:
-        """Yield a cursor for reading. The time is counted."""
-        with self.counters.timing(), self.connection.read() as cursor:
+    def read(self, wait_seconds: float | None = None) -> Iterator[StoreCursor]:
+        """Yield a cursor for reading. The time is counted.
+
+        `wait_seconds` is how long to wait for other processes, if not as usual.
+        """
+        with self.counters.timing(), self.connection.read(wait_seconds) as cursor:
             self._notice_other_history(cursor)
             yield cursor
 

@@ -199,8 +199,8 @@ class Spool:
         """
         bars_left = MOST_BARS if in_passing else sys.maxsize
         merged = 0
-        names = self._names()
-        for name in names:
+        names = self._listed()
+        for name in names or ():
             file = self.folder / name
             if name.endswith(_SUFFIX):
                 bars = max(_bars_in(name), _BARS_PER_FILE)
@@ -211,7 +211,7 @@ class Spool:
                 logger.info("removing %s, which an interrupted program left behind", file)
                 with suppress(OSError):
                     file.unlink(missing_ok=True)
-        if names:
+        if names is not None:  # also an empty one: a killed program, or a full disk, leaves it behind
             with suppress(OSError):  # it has quarantined files, or new ones
                 self.folder.rmdir()
         return merged
@@ -248,13 +248,17 @@ class Spool:
         return done
 
     def _names(self) -> list[str]:
+        return self._listed() or []
+
+    def _listed(self) -> list[str] | None:
+        """Return the names of the files, oldest first; None if there is no folder."""
         try:
             return sorted(os.listdir(self.folder))  # noqa: PTH208 (every write looks here, and iterdir takes longer)
         except FileNotFoundError:
-            return []
+            return None
         except OSError as error:
             logger.warning("cannot look into %s: %s", self.folder, error.strerror)
-            return []
+            return None
 
 
 def _bars_in(name: str) -> int:

@@ -85,7 +85,10 @@ def first_write(cursor: StoreCursor, given: BarsWrite, now: datetime) -> NewSeri
     bars, stored_at = given.bars, aware_utc(now)
     covered = TimeRange(int(bars.times[0]), int(bars.times[-1]) + bar_seconds(given.key.timeframe))
     coverage = coverage_to_add(
-        cursor, None, [covered], [], given.key.timeframe, asked_at=min(given.asked_at, stored_at), now=stored_at
+        *(cursor, None, [covered], [], given.key.timeframe),
+        asked_at=min(given.asked_at, stored_at),
+        now=stored_at,
+        starts=bars.times,
     )
     write = NewWrite("bars", metadata_text(given.key, given.metadata), requested_earlier(given, now))
     pieces = [(bars, np.zeros(len(bars), np.int64))]
@@ -137,7 +140,7 @@ class Write:
         if provisional is None:
             provisional = () if len(bars) else tuple(asked)
         proven = [part for piece in asked for part in missing(piece, provisional)]
-        fresh = self._coverage_to_add(proven, provisional, given.asked_at, given.closed_at)
+        fresh = self._coverage_to_add(proven, provisional, given.asked_at, given.closed_at, bars.times)
         if after is None and not fresh and not self._is_news(bars, metadata):
             return replace(result, version_id=before.version_id if before is not None else None)
         kind = "coverage" if after is None else "bars"
@@ -398,6 +401,7 @@ class Write:
         provisional: Sequence[TimeRange],
         asked_at: datetime,
         closed_at: datetime | None = None,
+        starts: Int64Array | None = None,
     ) -> list[Covered]:
         series = None if self._before is None else self._before.series_id
         now = aware_utc(self._now)
@@ -406,6 +410,7 @@ class Write:
             asked_at=min(asked_at, now),
             now=now,
             closed_at=min(closed_at or asked_at, now),
+            starts=starts,
         )
 
 

@@ -19,7 +19,7 @@ import duckdb
 
 from lumibot_duckdb.storage.bars.open_store import OpenStore
 from lumibot_duckdb.storage.connection.cursor import StoreCursor
-from lumibot_duckdb.storage.errors import StorageError
+from lumibot_duckdb.storage.errors import StorageError, StoreBusyError
 from lumibot_duckdb.storage.times import naive_utc, utc_now
 from lumibot_duckdb.storage.upkeep.replacement import remove_left_over
 
@@ -37,13 +37,16 @@ _SETTINGS = {_PRUNED: "prune.automatic", _COMPACTED: "compact.automatic"}
 def tend_at_the_end(store: OpenStore) -> None:
     """Prune and compact a store at the end of the program, as far as that is wanted and due.
 
-    Returns at once, and never raises. What a killed compaction has left is removed now: the next may be far away.
+    Returns at once, and never raises. What a killed compaction has left is removed now: the next may be far away. If
+    another process has taken the store since the write, the next write looks again: who writes live bars cannot wait.
     """
     remove_left_over(store.connection.path)
     try:
-        with store.read() as cursor:
-            are_set = bool(cursor.rows(_ARE_SET))
-        due = _due(store) if are_set else []
+        with store.read(wait_seconds=0.0) as cursor:
+            due = _due(store) if cursor.rows(_ARE_SET) else []
+    except StoreBusyError:
+        store.after_first_write = tend_at_the_end
+        return
     except (StorageError, duckdb.Error, ValueError) as error:  # what was written is safe
         logger.debug("%s: cannot find out whether to prune or compact it: %s", store.path, error)
         return
