@@ -40,6 +40,11 @@ class BarStarts:
     def __getitem__(self, place: int) -> EpochSeconds:
         return int(self.ticks[place]) // self._per_second
 
+    def seconds_from(self, place: int) -> Int64Array:
+        """Return the starts from a place on."""
+        seconds: Int64Array = self.ticks[place:] // self._per_second
+        return seconds
+
     def place(self, moment: EpochSeconds) -> int:
         """Return how many bars start before a moment."""
         return int(self.ticks.searchsorted(moment * self._per_second))

@@ -17,8 +17,9 @@ from lumibot_duckdb import clock
 from lumibot_duckdb.live.bar_starts import BarStarts
 from lumibot_duckdb.live.live_bars import LiveBars
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
-from lumibot_duckdb.storage.bars.coverage import end_of_closed_bars
+from lumibot_duckdb.storage.bars.coverage import CLOCK_CHANGE, end_of_closed_bars
 from lumibot_duckdb.storage.errors import InvalidBarsError
+from lumibot_duckdb.storage.timeframes import bar_seconds, is_of_days
 from lumibot_duckdb.storage.times import bar_starts, epoch_seconds
 
 if TYPE_CHECKING:
@@ -54,14 +55,8 @@ def end_of_closed(starts: Int64Array, timeframe: str, now: datetime, margin: tim
 
 def end_of_closed_in_order(starts: BarStarts, timeframe: str, now: EpochSeconds) -> EpochSeconds:
     """Return what `end_of_closed` does for increasing starts, of which it reads the last few only."""
-    length = bar_seconds(timeframe)
-    longest = length + _CLOCK_CHANGE if is_of_days(timeframe) else length
-    usual = end_of_closed_bars(timeframe, now)
-    for place in range(starts.place(now - longest + 1), len(starts)):
-        start = starts[place]
-        if start + (longest if start % SECONDS_PER_DAY else length) > now:
-            return min(start, usual)
-    return usual
+    longest = bar_seconds(timeframe) + (CLOCK_CHANGE if is_of_days(timeframe) else 0)
+    return end_of_closed_bars(timeframe, now, starts.seconds_from(starts.place(now - longest + 1)))
 
 
 def only_closed(live_bars: LiveBars, now: datetime) -> LiveBars:

@@ -28,7 +28,7 @@ RECENT = timedelta(days=7)
 BELIEVE_RECENT_EMPTY = timedelta(hours=24)
 BELIEVE_OLD_EMPTY = timedelta(days=30)
 
-_CLOCK_CHANGE = 3_600
+CLOCK_CHANGE = 3_600
 LARGEST_GRID = 1800
 """Intraday bars start on multiples of their length, or, from 30 minutes up, on any half hour: sessions open at 9:30."""
 
@@ -109,7 +109,7 @@ def end_of_closed_bars(timeframe: str, now: EpochSeconds, starts: Int64Array | N
         end = min(midnight(date_of(now, zone) - since_first, zone) for zone in (UTC, NEW_YORK))
     if starts is None or not len(starts):
         return end
-    longest = length + _CLOCK_CHANGE * (is_of_days(timeframe) & (starts % SECONDS_PER_DAY != 0))
+    longest = length + CLOCK_CHANGE * (is_of_days(timeframe) & (starts % SECONDS_PER_DAY != 0))
     return int(starts[starts + longest > now].min(initial=end))
 
 
