@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from threading import Timer, current_thread, main_thread
+from time import sleep
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -206,10 +207,22 @@ def stepped(
 
 
 def real_time(strategy: Any, seconds: float) -> None:
-    """Run a strategy in Lumibot's `Trader` for some seconds."""
+    """Run a strategy in Lumibot's `Trader` for some seconds.
+
+    It is stopped between two iterations. During one, Lumibot may wait for ever: its scheduler waits for the iteration,
+    which waits for the scheduler's lock.
+    """
     trader = Trader()
     trader.add_strategy(strategy)
-    stop = Timer(seconds, trader.stop_all)
+
+    def stop_between_iterations() -> None:
+        scheduler = strategy._executor.scheduler
+        scheduler.pause()
+        while any(scheduler._lookup_executor("default")._instances.values()):
+            sleep(0.01)
+        trader.stop_all()
+
+    stop = Timer(seconds, stop_between_iterations)
     stop.start()
     before = signal.getsignal(signal.SIGINT) if current_thread() is main_thread() else None
     try:
