@@ -140,4 +140,5 @@ def _fate(variant: _Variant, runs: Sequence[dict[str, Any]]) -> str:
             counts[name] += bars
     fates = ", ".join(f"{bars:,} {name}" for name, bars in counts.items() if bars and name != "recorded")
     iterations = sum(len(each["wall"]) for each in runs)
-    return f"{variant.what.capitalize()}: {iterations} iterations; of {counts['recorded']:,} bars, {fates}."
+    what = variant.what[0].upper() + variant.what[1:]
+    return f"{what}: {iterations} iterations; of {counts['recorded']:,} bars, {fates}."
