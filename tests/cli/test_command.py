@@ -224,7 +224,7 @@ def test_a_terminal_sees_progress_and_keeps_only_the_summary(command: Command, m
 def test_a_first_ctrl_c_waits_for_the_right_moment_and_a_second_one_does_not(
     handler: Any, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
-    """Whatever handler there is: Lumibot's trader leaves one behind that raises nothing."""
+    """Also after Lumibot's trader, which leaves a handler behind that raises nothing."""
     before = signal.signal(signal.SIGINT, handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with Interrupts("wait") as interrupts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,27 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from live.live_process import live_environment
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.results import LiveSessions
 from lumibot_duckdb.storage.api import AssetKey, SeriesKey
 
-TESTS = Path(__file__).parents[1]
-SCRIPT = TESTS / "live" / "run_live_script.py"
+SCRIPT = Path(__file__).with_name("run_live_script.py")
 KEY = SeriesKey(AssetKey("AAA", "crypto", "USD", exchange="binance"), "ccxt", "minute")
 ITERATIONS = 2
 
 
 def stopped(folder: Path, *signals: signal.Signals) -> tuple[int, list[str]]:
     """Run the script, and send it signals after some iterations; return its exit code and the command's lines."""
-    variables = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(TESTS)]),
-        "LUMIBOT_CACHE_FOLDER": str(folder / "cache"),
-        "LUMIBOT_DISABLE_DOTENV": "1",
-        "LUMIBOT_LOG_LEVEL": "ERROR",
-        "LUMIBOT_SHARED_BARS_SETTLE_MINUTES": "1",
-        "IS_BACKTESTING": "false",
-    }
+    variables = live_environment(folder)
     command = [sys.executable, "-m", "lumibot_duckdb", "run", "--live", "--store", str(folder / "store"), str(SCRIPT)]
     with subprocess.Popen(
         command, cwd=folder, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 from lumibot_duckdb.cli.errors import CommandError
 from lumibot_duckdb.cli.layout import printable
 from lumibot_duckdb.cli.settings import settings
-from lumibot_duckdb.cli.store import check_recordable
+from lumibot_duckdb.cli.store import LOOK_SECONDS, check_recordable
 
 if TYPE_CHECKING:
     from lumibot_duckdb.live.activation import Activation
-
-_LOOK_SECONDS = 2.0
 
 
 def record_live(store: Path, script: Path | None, arguments: argparse.Namespace) -> None:
@@ -60,7 +58,7 @@ def _check_results(path: Path) -> None:
     from lumibot_duckdb.storage.errors import StoreBusyError
 
     with suppress(StoreBusyError):
-        ResultsDatabase(path, wait_seconds=_LOOK_SECONDS).has_sweep("")
+        ResultsDatabase(path, wait_seconds=LOOK_SECONDS).has_sweep("")
 
 
 class _End:

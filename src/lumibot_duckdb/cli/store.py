@@ -17,7 +17,8 @@ IMPORT = "import bars into it (lumibot-duckdb import)"
 RECORD = "record bars into it (lumibot-duckdb run --live, or lumibot-duckdb record)"
 """Remedies, if there is no store."""
 
-_LOOK_SECONDS = 2.0
+LOOK_SECONDS = 2.0
+"""How long a look at a database waits for other programs, before live bars are recorded."""
 
 
 def chosen_location(store: str | None, script: Path | None = None) -> str | None:
@@ -97,7 +98,7 @@ def check_recordable(path: Path) -> None:
     connection = StoreConnection.of(path)
     with suppress(StoreBusyError, StoreNotFoundError):
         try:
-            with connection.read(_LOOK_SECONDS) as cursor:
+            with connection.read(LOOK_SECONDS) as cursor:
                 migrations.refuse_read_only(migrations.state(cursor))
         except (StoreDamagedError, StoreVersionError, ReplicaError) as error:
             raise error if str(path) in str(error) else type(error)(f"{path}: {error}") from None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lumibot_duckdb.storage.api import EpochSeconds
 from lumibot_duckdb.storage.timeframes import TICKS_PER_SECOND
 from lumibot_duckdb.storage.times import Int64Array
+from lumibot_duckdb.windows.sorted_search import first_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,4 +48,4 @@ class BarStarts:
 
     def place(self, moment: EpochSeconds) -> int:
         """Return how many bars start before a moment."""
-        return int(self.ticks.searchsorted(moment * self._per_second))
+        return first_from(self.ticks, moment * self._per_second)

@@ -54,7 +54,7 @@ def end_of_closed(starts: Int64Array, timeframe: str, now: datetime, margin: tim
 
 
 def end_of_closed_in_order(starts: BarStarts, timeframe: str, now: EpochSeconds) -> EpochSeconds:
-    """Return what `end_of_closed` does for increasing starts, of which it reads the last few only."""
+    """Return what `end_of_closed` does for increasing starts, and reads only the last few of them."""
     longest = bar_seconds(timeframe) + (CLOCK_CHANGE if is_of_days(timeframe) else 0)
     return end_of_closed_bars(timeframe, now, starts.seconds_from(starts.place(now - longest + 1)))
 

@@ -21,8 +21,8 @@ from lumibot_duckdb.windows.sorted_search import first_after
 TradingDays: TypeAlias = "tuple[Int64Array, Int64Array, Int64Array]"
 """The first row, the midnight (ns, UTC) and the number (from 1970) of each local calendar day with rows."""
 
-_MINUTE = 60_000_000_000
 NANOSECONDS = {"minute": 60_000_000_000, "hour": 3_600_000_000_000, "day": 86_400_000_000_000}
+_MINUTE = NANOSECONDS["minute"]
 
 
 def session_minutes(times: pd.DatetimeIndex, sessions: pd.DataFrame, until: pd.Timestamp) -> MinuteIndex:
@@ -201,10 +201,6 @@ class MinuteIndex(TradingIndex):
         """All minutes."""
         return self.rows(0, self._size)
 
-    @property
-    def _nanoseconds(self) -> Int64Array:  # type: ignore[override]
-        return self.nanoseconds(0, self._size)
-
     def is_of(self, index: pd.DatetimeIndex) -> bool:
         """Whether this describes an index object."""
         return vars(self).get("index") is index
@@ -227,10 +223,6 @@ class MinuteIndex(TradingIndex):
 
         return time
 
-    def _time(self, row: int) -> int:
-        place = self._day_of(row)
-        return int(self._firsts[place] + (row - self._first_rows[place]) * _MINUTE)
-
     def _day_of(self, row: int) -> int:
         return first_after(self._first_rows, row) - 1
 
@@ -251,7 +243,7 @@ class MinuteIndex(TradingIndex):
         rows, firsts, lasts = (values[begin:end] for values in (self._first_rows, self._firsts, self._lasts))
         # The steps from each row to the next add up to the times.
         steps = np.full(stop - start, _MINUTE)
-        steps[0] = self._time(start)
+        steps[0] = firsts[0] + (start - rows[0]) * _MINUTE
         steps[rows[1:] - start] = firsts[1:] - lasts[:-1]
         return np.cumsum(steps, out=steps)
 
@@ -260,7 +252,7 @@ class MinuteIndex(TradingIndex):
         like = self._like
         if self._is_unbroken:
             # pandas leaves a frequency on minutes without a gap
-            begin = pd.Timestamp(self._time(start), tz=like.tz)
+            begin = pd.Timestamp(self._firsts.item(0) + start * _MINUTE, tz=like.tz)
             index = pd.date_range(begin, periods=stop - start, freq="min", unit=like.unit)
         else:
             # pandas takes integers as UTC also with another time zone.

@@ -19,6 +19,7 @@ import pytest
 from disks import mounted_disk
 from live.kills.lives import filled, stored
 from live.kills.trading_script import EXCHANGE, START, market_from
+from live.live_process import live_environment
 from lumibot_duckdb import DuckDBDataStorage
 from lumibot_duckdb.live.session.session_rows import rebuilt_frames
 from lumibot_duckdb.results import LiveSessions
@@ -31,7 +32,6 @@ from storage.held_store import locked
 
 pytestmark = pytest.mark.long
 
-TESTS = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("trading_script.py")
 KEY = SeriesKey(AssetKey("AAA", "crypto", "USD", exchange="binance"), "ccxt", "minute")
 ORDERLY = (signal.SIGTERM, signal.SIGINT)
@@ -57,17 +57,7 @@ class Trading:
         self._folder = folder
         self._disk = disk
         self._dice = random.Random(seed)
-        self._environment = {
-            **os.environ,
-            START: str(self.start),
-            EXCHANGE: exchange.url,
-            "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(TESTS)]),
-            "LUMIBOT_CACHE_FOLDER": str(folder / "cache"),
-            "LUMIBOT_DISABLE_DOTENV": "1",
-            "LUMIBOT_LOG_LEVEL": "ERROR",
-            "LUMIBOT_SHARED_BARS_SETTLE_MINUTES": "1",
-            "IS_BACKTESTING": "false",
-        }
+        self._environment = {**live_environment(folder), START: str(self.start), EXCHANGE: exchange.url}
 
     def live(self) -> None:
         """Start the script, end it at some moment, and check what is stored."""

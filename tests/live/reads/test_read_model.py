@@ -203,7 +203,7 @@ class Recorded:
 
 
 def whole(now: int, start: int, stop: int, *bars: int) -> Read:
-    """Return a read of which everything was fetched."""
+    """Return a read that fetched everything."""
     return Read(now, start, stop, list(bars), [Fetch(start, stop, list(bars))], False)
 
 

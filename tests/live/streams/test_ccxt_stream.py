@@ -134,15 +134,18 @@ def test_an_exchange_without_empty_candles() -> None:
     assert not watching.lost
 
 
+def watch_four_hours(server: LiveBinanceServer) -> Watching:
+    async def scenario(watching: Watching) -> None:
+        await subscribed(server)
+        await pass_time(server, 4 * 3_600, step=300)
+        await until(lambda: len(watching.received) >= 4)
+
+    return watch(scenario, timeframe="hour")
+
+
 def test_hours() -> None:
     with exchange({"BTC": BUSY}) as (server, _):
-
-        async def scenario(watching: Watching) -> None:
-            await subscribed(server)
-            await pass_time(server, 4 * 3_600, step=300)
-            await until(lambda: len(watching.received) >= 4)
-
-        watching = watch(scenario, timeframe="hour")
+        watching = watch_four_hours(server)
     expected = server.candles("BTCUSDT", "1h")
     found = merged(watching.received)
     assert_same(found, expected.loc[found.index[0] : found.index[-1]])  # type: ignore[misc]
@@ -172,13 +175,7 @@ def test_larger_candles_leave_no_gap_in_the_coverage(timeframe: str, seconds: in
 
 def test_a_candle_that_is_lost_is_not_covered_by_the_next_one() -> None:
     with exchange({"BTC": BUSY}) as (server, _):
-
-        async def scenario(watching: Watching) -> None:
-            await subscribed(server)
-            await pass_time(server, 4 * 3_600, step=300)
-            await until(lambda: len(watching.received) >= 4)
-
-        watching = watch(scenario, timeframe="hour")
+        watching = watch_four_hours(server)
     for before, bars in zip(watching.received, watching.received[1:], strict=False):
         (covered,) = bars.covered
         assert covered.start > starts(before.bars)[-1]

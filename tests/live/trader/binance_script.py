@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Any
-
 from lumibot.brokers import Ccxt
 from lumibot.entities import Asset
-from lumibot.strategies import Strategy
 from lumibot.traders import Trader
+
+from live.trader.crossover import LoggedCrossover
 
 SERIES = {"BTC": (("minute", 60), ("day", 5)), "ETH": (("minute", 60),), "SOL": (("minute", 30),)}
 DOLLAR = Asset("USDT", "crypto")
 
 
-class Crossover(Strategy):
-    """Holds a coin while its last closed bar is above the mean of the last hour."""
+class Crossover(LoggedCrossover):
+    """Trades coins."""
 
     def initialize(self) -> None:
-        self.sleeptime = "1M"
         self.set_market("24/7")
-        self.log = Path(os.environ["STRATEGY_LOG"]).open("a", buffering=1)  # noqa: SIM115
-        self.note("start")
+        super().initialize()
 
     def on_trading_iteration(self) -> None:
         self.note("iteration")
@@ -35,22 +29,7 @@ class Crossover(Strategy):
                     bars = None
                 self.note(symbol, timestep, length, bars)
                 if timestep == "minute" and bars is not None:
-                    self.trade(Asset(symbol, "crypto"), bars.df["close"].iloc[:-1])
-
-    def trade(self, coin: Asset, closes: Any) -> None:
-        position = self.get_position(coin)
-        is_above = closes.iloc[-1] > closes.mean()
-        if is_above and position is None:
-            self.submit_order(self.create_order(coin, 1, "buy", quote=DOLLAR))
-        elif not is_above and position is not None:
-            self.submit_order(self.create_order(coin, position.quantity, "sell", quote=DOLLAR))
-
-    def note(self, what: str, timestep: str = "", length: int = 0, bars: Any = None) -> None:
-        """Write a line, with what is in a frame."""
-        frame = None
-        if bars is not None:
-            frame = [[int(row[0].timestamp()), *row[1:6]] for row in bars.df.itertuples()]
-        print(json.dumps([self.get_datetime().isoformat(), what, timestep, length, frame]), file=self.log)
+                    self.trade(Asset(symbol, "crypto"), bars.df["close"].iloc[:-1], 1, quote=DOLLAR)
 
 
 if __name__ == "__main__":

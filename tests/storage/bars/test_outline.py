@@ -317,7 +317,7 @@ def test_the_first_times_of_a_series_are_read_with_its_first_bars(storage: DuckD
 @examples(100)
 @given(st.lists(st.integers(0, 4_000), min_size=1, max_size=60), st.data())
 def test_the_minutes_of_days_without_a_gap_follow_from_them(chosen: list[int], data: st.DataObject) -> None:
-    """Runs of minutes, some of which are interrupted, and ranges that cut them anywhere."""
+    """Runs of minutes, some with gaps between them, and ranges that cut them anywhere."""
     runs = {minute + step for minute in chosen for step in range(data.draw(st.integers(1, 30)))}
     times = np.array(sorted(BEGIN + 60 * minute for minute in runs), np.int64)
     days = Days.of(times)

@@ -6,16 +6,13 @@ from collections.abc import Iterable
 
 from lumibot_duckdb.live.bar_starts import BarStarts
 from lumibot_duckdb.storage.api import EpochSeconds, TimeRange
-from lumibot_duckdb.storage.bars.coverage import merged
+from lumibot_duckdb.storage.bars.coverage import CLOCK_CHANGE, merged
 from lumibot_duckdb.storage.timeframes import bar_seconds, is_of_days
-
-_CLOCK_CHANGE = 3_600
-"""A day may be an hour shorter."""
 
 
 def shortest_bar(timeframe: str) -> int:
-    """Return the length of the shortest bar of a timeframe (s)."""
-    return bar_seconds(timeframe) - (_CLOCK_CHANGE if is_of_days(timeframe) else 0)
+    """Return the length of the shortest bar of a timeframe (s): a day may be an hour shorter."""
+    return bar_seconds(timeframe) - (CLOCK_CHANGE if is_of_days(timeframe) else 0)
 
 
 def proven_ranges(

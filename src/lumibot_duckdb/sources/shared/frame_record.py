@@ -271,7 +271,7 @@ class _Series:
 
     def digest(self, text: str) -> str:
         """Return what identifies a row in the record."""
-        return sha256(f'{self._prefix},"values":{text}}}'.encode()).hexdigest()
+        return _digest(f'{self._prefix},"values":{text}}}')
 
 
 class _Observation(NamedTuple):
@@ -335,7 +335,7 @@ class _Rows(MutableMapping[str, Any]):
 
     def __init__(self, rows: dict[str, Any]) -> None:
         self.held: dict[str, Any] = dict(rows)
-        """Rows of our own as their texts and origins, and others as Lumibot keeps them."""
+        """Our rows as their texts and origins, and others as Lumibot keeps them."""
 
     def __getitem__(self, key: str) -> Any:
         row = self.held[key]
